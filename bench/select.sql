@@ -1,0 +1,1 @@
+SELECT b FROM plain WHERE id = 4711;

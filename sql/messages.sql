@@ -1,0 +1,124 @@
+--
+-- The words of every rule.  Whether the advice runs is tested elsewhere, with
+-- the same statements (test/t/020_advice.pl).
+--
+\set VERBOSITY sqlstate
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS migration_guard;
+SET migration_guard.mode = off;
+CREATE TABLE parent (id bigint PRIMARY KEY);
+INSERT INTO parent SELECT generate_series(1, 100);
+CREATE TABLE big (id bigint NOT NULL, a int, "B" varchar(20), c text, p_id bigint, ts timestamp);
+INSERT INTO big SELECT i, i, i, i, 1 + i % 100, 'epoch' FROM generate_series(1, 1000) i;
+CREATE INDEX "big_B" ON big ("B");
+CREATE UNIQUE INDEX big_a ON big (a);
+ALTER TABLE big ADD CONSTRAINT big_nv CHECK (a > 0) NOT VALID;
+CREATE INDEX CONCURRENTLY big_c ON big (c);
+INSERT INTO big (id, c) VALUES (1001, '1');
+DROP INDEX big_c;
+CREATE UNIQUE INDEX CONCURRENTLY big_c ON big (c);
+DELETE FROM big WHERE id = 1001;
+CREATE TABLE tree (k int, v varchar(5), p_id bigint) PARTITION BY RANGE (k);
+CREATE TABLE tree_1 PARTITION OF tree FOR VALUES FROM (0) TO (100);
+CREATE TABLE tree_2 PARTITION OF tree FOR VALUES FROM (100) TO (200);
+CREATE TABLE tree_3 PARTITION OF tree FOR VALUES FROM (200) TO (300);
+CREATE TABLE tree_4 PARTITION OF tree FOR VALUES FROM (300) TO (400);
+CREATE TABLE tree_5 PARTITION OF tree FOR VALUES FROM (400) TO (500);
+CREATE TABLE tree_rest PARTITION OF tree DEFAULT;
+INSERT INTO tree SELECT i, i, 1 + i % 100 FROM generate_series(0, 1999) i;
+CREATE TABLE cand AS SELECT i AS k, 'x'::varchar(5) AS v, 1::bigint AS p_id FROM generate_series(5000, 5999) i;
+CREATE TABLE r (k int PRIMARY KEY) PARTITION BY RANGE (k);
+CREATE TABLE r_1 PARTITION OF r FOR VALUES FROM (0) TO (1000);
+INSERT INTO r SELECT generate_series(0, 999);
+CREATE TABLE f (k int REFERENCES r);
+INSERT INTO f SELECT * FROM r;
+CREATE FUNCTION vol() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler;
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_mg_space LOCATION '';
+VACUUM ANALYZE parent, big, tree, cand, r, f;
+RESET migration_guard.mode;
+SET migration_guard.block_rows = 900;
+
+CREATE FUNCTION words(sql text) RETURNS SETOF text LANGUAGE sql AS
+$$
+SELECT regexp_replace(regexp_replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail, hint),
+                                     'for (about|less than) [0-9]+ \w+', 'for TIME', 'g'),
+                      '[0-9.]+ (bytes|kB|MB|GB)', 'SIZE', 'g')
+FROM migration_guard.check(sql)
+$$;
+\pset format unaligned
+\pset tuples_only on
+
+-- ADD COLUMN
+SELECT words('ALTER TABLE big ADD COLUMN x int DEFAULT vol()');
+SELECT words('ALTER TABLE big ADD COLUMN x serial');
+SELECT words('ALTER TABLE big ADD COLUMN x int GENERATED ALWAYS AS IDENTITY');
+SELECT words('ALTER TABLE big ADD COLUMN x int GENERATED ALWAYS AS (a + 1) STORED');
+SELECT words('ALTER TABLE big ADD COLUMN x positive NOT NULL DEFAULT 1');
+SELECT words('ALTER TABLE big ADD COLUMN x int CHECK (x > 0)');
+SELECT words('ALTER TABLE big ADD COLUMN x int NOT NULL');
+-- constraints
+SELECT words('ALTER TABLE big ADD CHECK (a > 0), ADD COLUMN x int');
+SELECT words('ALTER TABLE big ADD FOREIGN KEY (p_id) REFERENCES parent');
+SELECT words('ALTER TABLE tree ADD FOREIGN KEY (p_id) REFERENCES parent');
+SELECT words('ALTER TABLE big VALIDATE CONSTRAINT big_nv, ALTER a SET DEFAULT 1');
+SELECT words('ALTER TABLE big ADD UNIQUE (c)');
+SELECT words('ALTER TABLE big ADD PRIMARY KEY (id)');
+SELECT words('ALTER TABLE big ADD EXCLUDE USING btree (c WITH =)');
+SELECT words('ALTER TABLE big ADD PRIMARY KEY USING INDEX big_a');
+SELECT words('ALTER TABLE big ALTER a SET NOT NULL');
+-- types
+SELECT words('ALTER TABLE big ALTER a TYPE bigint');
+SET timezone = 'Europe/Berlin';
+SELECT words('ALTER TABLE big ALTER ts TYPE timestamptz');
+RESET timezone;
+SELECT words('ALTER TABLE big ALTER "B" TYPE text COLLATE "C"');
+-- whole tables
+SELECT words('ALTER TABLE big SET UNLOGGED');
+SELECT words('ALTER TABLE big SET ACCESS METHOD heap2');
+SELECT words('ALTER TABLE big SET TABLESPACE regress_mg_space');
+SELECT words('ALTER INDEX "big_B" SET TABLESPACE regress_mg_space');
+SELECT words('VACUUM FULL big');
+SELECT words('CLUSTER big USING big_a');
+-- partitions
+SELECT words('ALTER TABLE tree ATTACH PARTITION cand FOR VALUES FROM (5000) TO (6000)');
+SELECT words('ALTER TABLE r DETACH PARTITION r_1');
+SELECT words('CREATE TABLE tree_6 PARTITION OF tree FOR VALUES FROM (6000) TO (7000)');
+SET migration_guard.mode = off;
+CREATE INDEX tree_v ON tree (v);
+ALTER TABLE cand ADD CHECK (k IS NOT NULL AND k >= 5000 AND k < 6000);
+ALTER TABLE tree_rest ADD CHECK (k < 5000);
+RESET migration_guard.mode;
+SELECT words('ALTER TABLE tree ATTACH PARTITION cand FOR VALUES FROM (5000) TO (6000)');
+-- indexes
+SELECT words('CREATE INDEX ON big (lower(c)) WHERE a > 0');
+SELECT words('CREATE INDEX tree_p_id ON tree (p_id)');
+SELECT words('REINDEX INDEX big_a');
+SELECT words('REINDEX TABLE big');
+SELECT words('CREATE INDEX IF NOT EXISTS big_c ON big (c)');
+-- with what the transaction holds
+SELECT words('BEGIN; ALTER TABLE big ADD COLUMN x int; CREATE INDEX ON big (x); COMMIT');
+SELECT words('BEGIN; ALTER TABLE big ADD CHECK (a > 1) NOT VALID; ALTER TABLE big VALIDATE CONSTRAINT big_nv; COMMIT');
+-- names that need quotes
+SET migration_guard.mode = off;
+CREATE SCHEMA "Odd one";
+CREATE TABLE "Odd one"."the ""table""" ("select" int, "it's" text);
+INSERT INTO "Odd one"."the ""table""" SELECT i, i FROM generate_series(1, 1000) i;
+ANALYZE "Odd one"."the ""table""";
+RESET migration_guard.mode;
+SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD CHECK ("it''s" <> '';--'')');
+SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD UNIQUE ("select", "it''s")');
+SELECT words('ALTER TABLE "Odd one"."the ""table""" ALTER "select" TYPE bigint');
+SELECT words('VACUUM FULL "Odd one"."the ""table"""');
+-- every rule has spoken but those whose statements are refused above by another
+SELECT name FROM migration_guard.rules ORDER BY sqlstate;
+
+SET migration_guard.mode = off;
+DROP SCHEMA "Odd one" CASCADE;
+DROP TABLE big, tree, cand, f, r, parent;
+DROP ACCESS METHOD heap2;
+DROP TABLESPACE regress_mg_space;
+DROP DOMAIN positive;
+DROP FUNCTION vol, words;

@@ -1,0 +1,311 @@
+/*
+ * advice_check.c
+ *
+ * Owns the advice for CHECK constraints, foreign keys, and their validation:
+ * NOT VALID first, VALIDATE in another transaction.
+ */
+#include "mg.h"
+
+#include "advice.h"
+#include "mg_alter.h"
+
+/* The one column that an expression mentions, as core looks for it to name a CHECK. */
+static bool
+mg_find_column(Node *node, List **names)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		Node	   *last = llast(castNode(ColumnRef, node)->fields);
+
+		if (IsA(last, String))
+			*names = list_append_unique(*names, last);
+		return false;
+	}
+	return raw_expression_tree_walker(node, mg_find_column, names);
+}
+
+/* The constraint's name, or one like the one that core would choose. */
+static const char *
+mg_check_name(MgFootprint *fp, MgConstraint *item, List **taken)
+{
+	List	   *names = NIL;
+	char	   *name = item->con->conname;
+
+	if (name == NULL)
+	{
+		mg_find_column(item->con->raw_expr, &names);
+		name = ChooseConstraintName(get_rel_name(fp->target),
+									list_length(names) == 1 ? strVal(linitial(names)) : NULL,
+									"check", get_rel_namespace(fp->target), *taken);
+		*taken = lappend(*taken, name);
+	}
+	return quote_identifier(name);
+}
+
+static void
+mg_sql_check(MgFootprint *fp, StringInfo buf, MgConstraint *item, List **taken)
+{
+	const char *name = mg_check_name(fp, item, taken);
+	const char *text = mg_text_check(fp, fp->target, item->con);
+
+	if (text)
+		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s)%s NOT VALID", mg_target(fp), name,
+			   text, item->con->is_no_inherit ? " NO INHERIT" : "");
+	else
+		mg_say(buf, "Add the constraint with NOT VALID, named %s.", name);
+	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
+}
+
+char *
+mg_advise_add_check(MgFootprint *fp, MgFinding *finding)
+{
+	StringInfoData buf;
+	List	   *taken = NIL;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	mg_say_rest(fp, &buf);
+	mg_say_apart(fp, &buf, "add it NOT VALID and validate it later, which blocks neither reads nor writes");
+	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
+		mg_sql_check(fp, &buf, lfirst(lc), &taken);
+	return buf.data;
+}
+
+char *
+mg_advise_add_column_check(MgFootprint *fp, MgFinding *finding)
+{
+	StringInfoData buf;
+	List	   *taken = NIL;
+	Node	   *last = NULL;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	mg_say_rest(fp, &buf);
+	mg_say_apart(fp, &buf, "add the column first, then the constraint NOT VALID, and validate it later");
+	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
+	{
+		MgConstraint *item = lfirst(lc);
+
+		if (item->node != last)
+			mg_sql_add_column(fp, &buf, finding, item->node, true);
+		last = item->node;
+		mg_sql_check(fp, &buf, item, &taken);
+	}
+	return buf.data;
+}
+
+/* ------------------------------------------------------------------------
+ * Foreign keys
+ * ------------------------------------------------------------------------ */
+
+static const char *
+mg_text_action(char action)
+{
+	switch (action)
+	{
+		case FKCONSTR_ACTION_RESTRICT:
+			return "RESTRICT";
+		case FKCONSTR_ACTION_CASCADE:
+			return "CASCADE";
+		case FKCONSTR_ACTION_SETNULL:
+			return "SET NULL";
+		case FKCONSTR_ACTION_SETDEFAULT:
+			return "SET DEFAULT";
+		default:
+			return NULL;
+	}
+}
+
+/* The referencing columns. */
+static List *
+mg_key_columns(MgConstraint *item)
+{
+	if (item->con->fk_attrs)
+		return item->con->fk_attrs;
+	return list_make1(makeString(item->column->colname));
+}
+
+/* FOREIGN KEY (...) REFERENCES ..., with all its clauses. */
+static const char *
+mg_text_foreign_key(MgConstraint *item)
+{
+	Constraint *con = item->con;
+	Oid			pkrel = RangeVarGetRelid(con->pktable, NoLock, true);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "FOREIGN KEY (%s) REFERENCES %s", mg_text_names(mg_key_columns(item)),
+					 OidIsValid(pkrel) ? mg_qualified_name(pkrel)
+					 : quote_qualified_identifier(con->pktable->schemaname, con->pktable->relname));
+	if (con->pk_attrs)
+		appendStringInfo(&buf, " (%s)", mg_text_names(con->pk_attrs));
+	if (con->fk_matchtype == FKCONSTR_MATCH_FULL)
+		appendStringInfoString(&buf, " MATCH FULL");
+	if (mg_text_action(con->fk_upd_action))
+		appendStringInfo(&buf, " ON UPDATE %s", mg_text_action(con->fk_upd_action));
+	if (mg_text_action(con->fk_del_action))
+		appendStringInfo(&buf, " ON DELETE %s", mg_text_action(con->fk_del_action));
+	if (con->fk_del_set_cols)
+		appendStringInfo(&buf, " (%s)", mg_text_names(con->fk_del_set_cols));
+	if (con->deferrable)
+		appendStringInfoString(&buf, con->initdeferred ? " DEFERRABLE INITIALLY DEFERRED"
+							   : " DEFERRABLE");
+	return buf.data;
+}
+
+/* The constraint's name on a table, or one like the one that core would choose. */
+static const char *
+mg_foreign_key_name(Oid relid, MgConstraint *item, bool given, List **taken)
+{
+	char	   *name = given ? item->con->conname : NULL;
+
+	if (name == NULL)
+	{
+		List	   *columns = mg_key_columns(item);
+		StringInfoData buf;
+		ListCell   *lc;
+
+		initStringInfo(&buf);
+		foreach(lc, columns)
+			appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", strVal(lfirst(lc)));
+		name = ChooseConstraintName(get_rel_name(relid), buf.data, "fkey",
+									get_rel_namespace(relid), *taken);
+		*taken = lappend(*taken, name);
+	}
+	return quote_identifier(name);
+}
+
+/* Is there an index that leads with these columns, in whatever order? */
+static bool
+mg_has_index_on(Oid relid, List *columns)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
+		int			found = 0;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		for (int i = 0; i < form->indnkeyatts && i < list_length(columns); i++)
+		{
+			ListCell   *lc2;
+
+			foreach(lc2, columns)
+				found += form->indkey.values[i] == get_attnum(relid, strVal(lfirst(lc2)));
+		}
+		ReleaseSysCache(tuple);
+		if (found == list_length(columns))
+			return true;
+	}
+	return false;
+}
+
+/* Does a partition have a constraint that the parent's will take over? */
+static bool
+mg_has_foreign_key(Oid partition, Constraint *con)
+{
+	Oid			referenced = RangeVarGetRelid(con->pktable, NoLock, true);
+	MgFkeyShape shape;
+
+	return OidIsValid(referenced) && con->fk_attrs != NIL &&
+		mg_fkey_shape_of_constraint(partition, referenced, con, &shape) &&
+		mg_fkey_find(partition, &shape);
+}
+
+/* NOT VALID is refused for partitioned tables before 18: each partition has it first. */
+static void
+mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *item, List **taken)
+{
+	const char *text = mg_text_foreign_key(item);
+	int			shown = 0;
+	int			more = 0;
+	ListCell   *lc;
+
+	foreach(lc, mg_tree(fp->target, true))
+	{
+		Oid			leaf = lfirst_oid(lc);
+		const char *name;
+
+		if (get_rel_relkind(leaf) != RELKIND_RELATION || mg_has_foreign_key(leaf, item->con))
+			continue;
+		if (shown == MG_SHOWN)
+		{
+			more++;
+			continue;
+		}
+		shown++;
+		name = mg_foreign_key_name(leaf, item, false, taken);
+		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", mg_qualified_name(leaf), name,
+			   text);
+		mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_qualified_name(leaf), name);
+	}
+	if (more > 0)
+		mg_say(buf, "Do the same for the other %d partitions.", more);
+	mg_say(buf, "Then the table itself, which takes over what its partitions have:");
+	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s", mg_target(fp),
+		   mg_foreign_key_name(fp->target, item, true, taken), text);
+}
+
+char *
+mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
+{
+	bool		partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
+	StringInfoData buf;
+	List	   *taken = NIL;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	mg_say_rest(fp, &buf);
+	mg_say_apart(fp, &buf, partitioned ? "add and validate it partition by partition"
+				 : "add it NOT VALID and validate it later, which blocks neither reads nor writes");
+	foreach(lc, mg_constraints(fp, finding, CONSTR_FOREIGN))
+	{
+		MgConstraint *item = lfirst(lc);
+		List	   *columns = mg_key_columns(item);
+
+		if (item->column)
+			mg_sql_add_column(fp, &buf, finding, item->node, true);
+		if (partitioned)
+			mg_sql_partitioned_foreign_key(fp, &buf, item, &taken);
+		else
+		{
+			const char *name = mg_foreign_key_name(fp->target, item, true, &taken);
+
+			mg_sql(&buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", mg_target(fp), name,
+				   mg_text_foreign_key(item));
+			mg_sql(&buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
+		}
+		if (!mg_has_index_on(fp->target, columns))
+			mg_say(&buf, "No index of %s leads with (%s): without one, deletes and key changes in "
+				   "the referenced table read all of it.", mg_qualified_name(fp->target),
+				   mg_text_names(columns));
+	}
+	return buf.data;
+}
+
+char *
+mg_advise_validate_constraint(MgFootprint *fp, MgFinding *finding)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	mg_say_rest(fp, &buf);
+	mg_say(&buf, "%s it alone, which blocks neither reads nor writes:",
+		   mg_situation_in_block(fp->script) ? "Commit first, then run" : "Run");
+	foreach(lc, mg_nodes(finding))
+	{
+		AlterTableCmd *cmd = mg_subcommand(fp, lfirst(lc));
+
+		if (cmd && cmd->name)
+			mg_sql(&buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp),
+				   quote_identifier(cmd->name));
+	}
+	return buf.data;
+}

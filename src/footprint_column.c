@@ -1,0 +1,266 @@
+/*
+ * footprint_column.c
+ *
+ * Owns ADD COLUMN, DROP COLUMN and SET NOT NULL.
+ *
+ * Follows ATExecAddColumn(), ATExecDropColumn(), ATPrepSetNotNull() and
+ * ATExecSetNotNull() of tablecmds.c.
+ */
+#include "mg_alter.h"
+
+#include "catalog/dependency.h"
+
+/* Is the column there, not dropped?  Fills in its row if form is given. */
+static bool
+mg_attribute(Oid relid, const char *name, FormData_pg_attribute *form)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (form)
+		memcpy(form, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* What a new column means for one table: rewrite, check for nulls, or nothing. */
+static void
+mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
+{
+	const char *name = column->def->colname;
+	MgTask	   *task;
+
+	tab->added = lappend(tab->added, column);
+	if (!mg_has_storage(tab->relkind))
+		return;
+	if (column->rewrite)
+	{
+		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ADD_COLUMN, (Node *) cmd);
+		task->column = name;
+		task->reason = column->why;
+		return;
+	}
+	if (column->not_null && !column->stored_value)
+	{
+		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_ADD_COLUMN_NOT_NULL, (Node *) cmd);
+		task->column = name;
+		task->reason = psprintf("every row is checked for nulls in column \"%s\", which has no default and is null in all of them",
+								name);
+	}
+	else if (column->why)
+		mg_note(tab->eff, "%s", column->why);
+}
+
+/* ADD COLUMN on a table and its descendants, level by level. */
+static void
+mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *cmd)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	mg_add_column_work(mg_tab_child(cx, relid), column, cmd);
+	if (!has_subclass(relid))
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		Oid			child = lfirst_oid(lc);
+
+		/* a child that has the column already keeps it, and so do its children */
+		if (mg_attribute(child, column->def->colname, NULL) &&
+			!mg_name_in(mg_tab_child(cx, child)->gone_columns, column->def->colname))
+			mg_note(mg_tab_child(cx, child)->eff, "it has column \"%s\" already",
+					column->def->colname);
+		else
+			mg_add_column_tree(cx, child, column, cmd);
+	}
+}
+
+/* What core refuses before it does anything. */
+static bool
+mg_add_column_allowed(MgAlter *cx, MgNewColumn *column)
+{
+	bool		children = has_subclass(cx->relid) &&
+		find_inheritance_children(cx->relid, NoLock) != NIL;
+
+	if (get_rel_relispartition(cx->relid))
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE, "cannot add column to a partition");
+	else if (children && !cx->recurse)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "column must be added to child tables too");
+	else if (children && column->identity)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot recursively add identity column to table that has child tables");
+	else
+		return true;
+	return false;
+}
+
+/* ADD COLUMN, with the constraints that are written in it. */
+void
+mg_alter_add_column(MgAlter *cx, AlterTableCmd *cmd)
+{
+	ColumnDef  *def = castNode(ColumnDef, cmd->def);
+	MgNewColumn *column;
+	ListCell   *lc;
+
+	if (mg_attribute(cx->relid, def->colname, NULL) &&
+		!mg_name_in(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->gone_columns, def->colname))
+	{
+		if (cmd->missing_ok)
+			mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+					"column \"%s\" exists already, so nothing is added", def->colname);
+		else
+			mg_problem(cx->fp, ERRCODE_DUPLICATE_COLUMN,
+					   "column \"%s\" of relation \"%s\" already exists",
+					   def->colname, get_rel_name(cx->relid));
+		return;
+	}
+	column = mg_decide_new_column(cx->fp, cx->relid, def);
+	if (column == NULL || !mg_add_column_allowed(cx, column))
+		return;
+	mg_add_column_tree(cx, cx->relid, column, cmd);
+
+	foreach(lc, column->keys)
+		mg_add_key(cx, lfirst(lc), (Node *) cmd);
+	foreach(lc, column->checks)
+		mg_add_check(cx, cx->relid, lfirst(lc), MG_CAUSE_ADD_COLUMN_CHECK, (Node *) cmd,
+					 def->colname);
+	foreach(lc, column->references)
+		mg_add_foreign_key(cx, lfirst(lc), (Node *) cmd,
+						   column->has_default || column->serial || column->generated,
+						   !column->rewrite && !column->stored_value);
+}
+
+/*
+ * DROP COLUMN on a table and its descendants.  Children are locked even with
+ * ONLY, for their count of inherited definitions changes.
+ */
+static void
+mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd)
+{
+	MgTab	   *tab = mg_tab_child(cx, relid);
+	ListCell   *lc;
+
+	check_stack_depth();
+	mg_drop_with(cx, tab, RelationRelationId, relid, get_attnum(relid, cmd->name), cmd->behavior);
+	tab->gone_columns = lappend(tab->gone_columns, cmd->name);
+	if (!has_subclass(relid))
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		FormData_pg_attribute att;
+
+		if (mg_attribute(lfirst_oid(lc), cmd->name, &att) && cx->recurse &&
+			att.attinhcount == 1 && !att.attislocal)
+			mg_drop_column_tree(cx, lfirst_oid(lc), cmd);
+		else
+			mg_tab_child(cx, lfirst_oid(lc));
+	}
+}
+
+/* DROP COLUMN. */
+void
+mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
+{
+	FormData_pg_attribute att;
+
+	if (!mg_attribute(cx->relid, cmd->name, &att))
+	{
+		if (cmd->missing_ok)
+			mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+					"column \"%s\" does not exist, so nothing is dropped", cmd->name);
+		else
+			mg_column(cx, cx->relid, cmd->name);
+		return;
+	}
+	if (att.attnum <= 0)
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot drop system column \"%s\"",
+				   cmd->name);
+	else if (att.attinhcount > 0)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot drop inherited column \"%s\"",
+				   cmd->name);
+	else
+		mg_drop_column_tree(cx, cx->relid, cmd);
+}
+
+/* SET NOT NULL on one table. */
+static void
+mg_set_not_null_table(MgTab *tab, const char *column, MgCause cause, Node *node)
+{
+	FormData_pg_attribute att;
+	bool		existing = mg_attribute(tab->relid, column, &att);
+	MgNewColumn *new_column = mg_tab_new_column(tab, column);
+	MgTask	   *task;
+
+	if (new_column)
+		existing = false;		/* it takes the place of one that is dropped */
+	if ((existing ? att.attnotnull : (new_column && new_column->not_null)) &&
+		!mg_name_in(tab->nullable, column))
+	{
+		mg_note(tab->eff, "column \"%s\" is NOT NULL already", column);
+		return;
+	}
+	if (!mg_has_storage(tab->relkind))
+		return;
+	if (existing && mg_not_null_proven(tab->relid, att.attnum, tab->gone_constraints))
+	{
+		mg_note(tab->eff,
+				"a valid CHECK constraint proves that column \"%s\" has no nulls, so it is not scanned",
+				column);
+		return;
+	}
+	task = mg_pending(&tab->scans, MG_WORK_SCAN, cause, node);
+	task->column = column;
+	task->reason = psprintf("every row is checked for nulls in column \"%s\"", column);
+}
+
+/*
+ * Mark a column NOT NULL, in the whole tree if recurse.  cause says who asked:
+ * SET NOT NULL itself, or a primary key.
+ */
+void
+mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCause cause, Node *node)
+{
+	FormData_pg_attribute att;
+	ListCell   *lc;
+
+	if (!mg_attribute(cx->relid, column, &att))
+		mg_column(cx, cx->relid, column);
+	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && att.attnotnull)
+	{
+		/* core looks at it before it drops anything */
+		mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff, "column \"%s\" is NOT NULL already",
+				column);
+		return;
+	}
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !recurse)
+	{
+		mg_lock_children(cx, cx->relid);
+		return;
+	}
+	foreach(lc, mg_tree(cx->relid, recurse))
+		mg_set_not_null_table(mg_tab_child(cx, lfirst_oid(lc)), column, cause, node);
+}
+
+/* DROP NOT NULL: later passes must not count on it. */
+void
+mg_alter_drop_not_null(MgAlter *cx, AlterTableCmd *cmd)
+{
+	ListCell   *lc;
+
+	mg_column(cx, cx->relid, cmd->name);
+	foreach(lc, mg_tree(cx->relid, cx->recurse))
+	{
+		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
+
+		tab->nullable = lappend(tab->nullable, cmd->name);
+	}
+}
+
+/* SET NOT NULL. */
+void
+mg_alter_set_not_null(MgAlter *cx, AlterTableCmd *cmd)
+{
+	mg_set_not_null(cx, cmd->name, cx->recurse, MG_CAUSE_SET_NOT_NULL, (Node *) cmd);
+}

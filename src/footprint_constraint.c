@@ -1,0 +1,663 @@
+/*
+ * footprint_constraint.c
+ *
+ * Owns ADD, ALTER, VALIDATE and DROP CONSTRAINT, and the constraints written
+ * in ADD COLUMN.
+ *
+ * Follows ATExecAddConstraint(), ATAddCheckConstraint(),
+ * ATAddForeignKeyConstraint(), ATExecAddIndexConstraint(),
+ * ATExecAlterConstraint(), ATExecValidateConstraint() and
+ * ATExecDropConstraint() of tablecmds.c.
+ */
+#include "mg_alter.h"
+
+#include "catalog/dependency.h"
+#include "commands/defrem.h"
+
+/* The row of a table's constraint, by name; a copy, or NULL. */
+HeapTuple
+mg_constraint_tuple(Oid relid, const char *name)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key[3];
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(InvalidOid));
+	ScanKeyInit(&key[2], Anum_pg_constraint_conname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(name));
+	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 3, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return tuple;
+}
+
+/* Record that the statement names a constraint that is not there. */
+static void
+mg_no_constraint(MgAlter *cx, Oid relid, const char *name)
+{
+	mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT,
+			   "constraint \"%s\" of relation \"%s\" does not exist", name, get_rel_name(relid));
+}
+
+/* A CHECK constraint on one table: a scan, unless it is NOT VALID. */
+static void
+mg_add_check_table(MgTab *tab, Constraint *con, MgCause cause, Node *node, const char *column)
+{
+	MgTask	   *task;
+
+	if (con->skip_validation)
+	{
+		mg_note(tab->eff, "the constraint is added NOT VALID, so no row is read");
+		return;
+	}
+	if (!mg_has_storage(tab->relkind))
+		return;
+	task = mg_pending(&tab->scans, MG_WORK_SCAN, cause, node);
+	task->constraint = con->conname;
+	task->column = column;
+	task->reason = con->conname
+		? psprintf("every row is checked against constraint \"%s\"", con->conname)
+		: "every row is checked against the new CHECK constraint";
+}
+
+/* ADD CHECK on a table and, level by level, on its descendants. */
+static void
+mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node,
+				  const char *column)
+{
+	MgTab	   *tab = mg_tab_child(cx, relid);
+	ListCell   *lc;
+
+	check_stack_depth();
+	mg_add_check_table(tab, con, cause, node, column);
+	if (con->is_no_inherit || !has_subclass(relid))
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		/* a child's constraint of that name is merged, and its children have it, too */
+		if (con->conname && mg_constraint_tuple(lfirst_oid(lc), con->conname))
+			mg_note(mg_tab_child(cx, lfirst_oid(lc))->eff,
+					"it has constraint \"%s\" already", con->conname);
+		else
+			mg_add_check_tree(cx, lfirst_oid(lc), con, cause, node, column);
+	}
+}
+
+/* ADD CHECK, or a CHECK written in ADD COLUMN. */
+void
+mg_add_check(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node,
+			 const char *column)
+{
+	HeapTuple	existing = con->conname ? mg_constraint_tuple(relid, con->conname) : NULL;
+
+	if (existing)
+	{
+		/* an inherited one becomes a local one as well */
+		if (((Form_pg_constraint) GETSTRUCT(existing))->coninhcount == 0)
+			mg_problem(cx->fp, ERRCODE_DUPLICATE_OBJECT,
+					   "constraint \"%s\" for relation \"%s\" already exists",
+					   con->conname, get_rel_name(relid));
+		return;
+	}
+	if (!cx->recurse && !con->is_no_inherit && has_subclass(relid) &&
+		find_inheritance_children(relid, NoLock) != NIL)
+	{
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "constraint must be added to child tables too");
+		return;
+	}
+	mg_add_check_tree(cx, relid, con, cause, node, column);
+}
+
+/* Queue the validation of a foreign key. */
+void
+mg_validate_fkey(MgTab *tab, Oid confrelid, MgCause cause, Node *node, const char *constraint,
+				 bool keys_null)
+{
+	MgForeignKey *fkey = palloc0(sizeof(MgForeignKey));
+	List	   *list = NIL;
+
+	fkey->confrelid = confrelid;
+	fkey->keys_null = keys_null;
+	fkey->task = mg_pending(&list, MG_WORK_SCAN, cause, node);
+	fkey->task->constraint = constraint;
+	fkey->task->reason = constraint
+		? psprintf("every row is checked against foreign key \"%s\"", constraint)
+		: "every row is checked against the new foreign key";
+	tab->fkeys = lappend(tab->fkeys, fkey);
+}
+
+/* The referencing side of a new foreign key: the table, or its partitions. */
+static void
+mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, Node *node,
+						bool validate, bool keys_null)
+{
+	MgTab	   *tab = mg_tab_child(cx, relid);
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (tab->relkind != RELKIND_PARTITIONED_TABLE)
+	{
+		if (!validate)
+			return;
+		if (con->skip_validation)
+			mg_note(tab->eff, "the foreign key is added NOT VALID, so no row is read");
+		else if (tab->relkind == RELKIND_RELATION)
+			mg_validate_fkey(tab, confrelid, MG_CAUSE_ADD_FOREIGN_KEY, node, con->conname,
+							 keys_null);
+		return;
+	}
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		Oid			partition = lfirst_oid(lc);
+		MgFkeyShape shape;
+
+		if (mg_fkey_shape_of_constraint(partition, confrelid, con, &shape) &&
+			mg_fkey_find(partition, &shape))
+		{
+			mg_note(mg_tab_child(cx, partition)->eff,
+					"its own foreign key is adopted, so it is not validated again");
+			mg_lock_referenced(cx->fp, confrelid, AccessExclusiveLock,
+							   "a partition has the foreign key already, and its triggers here are merged");
+		}
+		else
+			mg_add_fkey_referencing(cx, partition, confrelid, con, node, validate, keys_null);
+	}
+}
+
+/*
+ * ADD FOREIGN KEY, or REFERENCES in ADD COLUMN.  validate: the rows that are
+ * there will be checked (unless it is NOT VALID).  keys_null: the column is
+ * null in all of them.
+ */
+void
+mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool keys_null)
+{
+	bool		self_is_new = cx->fp->target_is_new;
+	Oid			confrelid = mg_lookup_relation(cx->fp, con->pktable, false);
+
+	cx->fp->target_is_new = self_is_new;
+	if (cx->fp->problem)
+		return;
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !cx->recurse)
+	{
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "cannot use ONLY for foreign key on partitioned table \"%s\" referencing relation \"%s\"",
+				   get_rel_name(cx->relid), con->pktable->relname);
+		return;
+	}
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && con->skip_validation)
+	{
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "cannot add NOT VALID foreign key on partitioned table \"%s\" referencing relation \"%s\"",
+				   get_rel_name(cx->relid), con->pktable->relname);
+		return;
+	}
+	if (OidIsValid(confrelid))
+		mg_lock_referenced(cx->fp, confrelid, ShareRowExclusiveLock,
+						   "the foreign key adds triggers to the table it references");
+	if (OidIsValid(cx->relid))
+		mg_add_fkey_referencing(cx, cx->relid, confrelid, con, node, validate, keys_null);
+}
+
+/* An IndexStmt that says what a UNIQUE or PRIMARY KEY constraint asks for. */
+static IndexStmt *
+mg_key_index(Constraint *con, List *keys)
+{
+	IndexStmt  *stmt = makeNode(IndexStmt);
+	ListCell   *lc;
+
+	stmt->accessMethod = "btree";
+	stmt->unique = true;
+	stmt->nulls_not_distinct = con->nulls_not_distinct;
+	stmt->primary = con->contype == CONSTR_PRIMARY;
+	stmt->isconstraint = true;
+	stmt->deferrable = con->deferrable;
+	stmt->initdeferred = con->initdeferred;
+	foreach(lc, keys)
+	{
+		IndexElem  *elem = makeNode(IndexElem);
+
+		elem->name = strVal(lfirst(lc));
+		stmt->indexParams = lappend(stmt->indexParams, elem);
+	}
+	foreach(lc, con->including)
+	{
+		IndexElem  *elem = makeNode(IndexElem);
+
+		elem->name = strVal(lfirst(lc));
+		stmt->indexIncludingParams = lappend(stmt->indexIncludingParams, elem);
+	}
+	return stmt;
+}
+
+/* An index of a partition that belongs to a constraint and fits, or InvalidOid. */
+static Oid
+mg_key_index_match(Oid relid, IndexStmt *stmt, Oid parent)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_index_list(relid))
+	{
+		if (OidIsValid(get_index_constraint(lfirst_oid(lc))) &&
+			mg_index_matches(lfirst_oid(lc), relid, stmt, parent))
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+/* Queue the build of a constraint's index on one table. */
+static void
+mg_build_key(MgTab *tab, Constraint *con, MgCause cause, Node *node)
+{
+	MgTask	   *task = mg_pending(&tab->builds, MG_WORK_BUILD, cause, node);
+
+	task->constraint = con->conname;
+	task->reason = con->conname
+		? psprintf("the index behind constraint \"%s\" is built", con->conname)
+		: psprintf("the index behind the new %s constraint is built",
+				   con->contype == CONSTR_PRIMARY ? "PRIMARY KEY" :
+				   con->contype == CONSTR_UNIQUE ? "UNIQUE" : "EXCLUDE");
+}
+
+/* The index of a key on a table, or on the leaves of a partitioned one. */
+static void
+mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCause cause,
+				Node *node)
+{
+	MgTab	   *tab = mg_tab(cx, relid, MG_ROLE_CHILD);
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (tab->relkind != RELKIND_PARTITIONED_TABLE)
+	{
+		if (tab->relkind == RELKIND_RELATION)
+			mg_build_key(tab, con, cause, node);
+		return;
+	}
+	if (!cx->recurse)
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		MgTab	   *child;
+		Oid			match;
+
+		mg_effect(cx->fp, lfirst_oid(lc), ShareLock, MG_ROLE_CHILD, NULL);
+		child = mg_tab(cx, lfirst_oid(lc), MG_ROLE_CHILD);
+		match = mg_key_index_match(child->relid, stmt, relid);
+		if (OidIsValid(match))
+		{
+			mg_note(child->eff, "it has a matching constraint, which is adopted");
+			mg_effect(cx->fp, match, ShareLock, MG_ROLE_INDEX,
+					  "the index becomes part of the new one");
+		}
+		else
+			mg_add_key_tree(cx, child->relid, con, stmt, cause, node);
+	}
+}
+
+/* EXCLUDE: the index, and a second pass that looks for conflicts. */
+static void
+mg_add_exclusion(MgAlter *cx, Constraint *con, Node *node)
+{
+	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	MgTask	   *task;
+
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "exclusion constraints are not supported on partitioned tables");
+		return;
+	}
+	mg_build_key(tab, con, MG_CAUSE_ADD_EXCLUSION, node);
+	task = mg_pending(&tab->builds, MG_WORK_SCAN, MG_CAUSE_ADD_EXCLUSION, node);
+	task->constraint = con->conname;
+	task->reason = "every row is compared with the others for conflicts";
+}
+
+/* The columns of an existing index, as names; NIL if one is an expression. */
+static List *
+mg_index_columns(Oid index, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	List	   *names = NIL;
+
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	for (int i = 0; i < ((Form_pg_index) GETSTRUCT(tuple))->indnkeyatts; i++)
+	{
+		AttrNumber	attnum = ((Form_pg_index) GETSTRUCT(tuple))->indkey.values[i];
+
+		if (attnum != 0)
+			names = lappend(names, makeString(get_attname(relid, attnum, false)));
+	}
+	ReleaseSysCache(tuple);
+	return names;
+}
+
+/* ADD UNIQUE | PRIMARY KEY USING INDEX: nothing is built. */
+static void
+mg_add_key_using_index(MgAlter *cx, Constraint *con, Node *node)
+{
+	Oid			index;
+	ListCell   *lc;
+
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported on partitioned tables");
+		return;
+	}
+	index = get_relname_relid(con->indexname, get_rel_namespace(cx->relid));
+	if (!OidIsValid(index))
+	{
+		if (cx->fp->script == NULL || !mg_script_alters(cx->fp->script, cx->relid))
+			mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" does not exist",
+					   con->indexname);
+		return;
+	}
+	if (con->conname && strcmp(con->conname, con->indexname) != 0)
+		mg_effect(cx->fp, index, ShareUpdateExclusiveLock, MG_ROLE_INDEX,
+				  "the index is renamed like the constraint");
+	mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+			"the existing index \"%s\" is used, so none is built", con->indexname);
+	if (con->contype != CONSTR_PRIMARY)
+		return;
+	foreach(lc, mg_index_columns(index, cx->relid))
+		mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, MG_CAUSE_PRIMARY_KEY_USING_INDEX,
+						node);
+}
+
+/* The columns of a key; one written in ADD COLUMN means that column. */
+static List *
+mg_key_columns(Constraint *con, Node *node)
+{
+	AlterTableCmd *cmd = castNode(AlterTableCmd, node);
+
+	if (con->keys == NIL && cmd->subtype == AT_AddColumn)
+		return list_make1(makeString(castNode(ColumnDef, cmd->def)->colname));
+	return con->keys;
+}
+
+/* ADD UNIQUE, PRIMARY KEY or EXCLUDE, with or without USING INDEX. */
+void
+mg_add_key(MgAlter *cx, Constraint *con, Node *node)
+{
+	bool		primary = con->contype == CONSTR_PRIMARY;
+	MgCause		cause = primary ? MG_CAUSE_ADD_PRIMARY_KEY : MG_CAUSE_ADD_UNIQUE;
+	List	   *keys;
+	ListCell   *lc;
+
+	if (primary)
+	{
+		foreach(lc, mg_index_list(cx->relid))
+		{
+			if (mg_index_is_primary(lfirst_oid(lc)) &&
+				!list_member_oid(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->gone_indexes,
+								 lfirst_oid(lc)))
+			{
+				mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+						   "multiple primary keys for table \"%s\" are not allowed",
+						   get_rel_name(cx->relid));
+				return;
+			}
+		}
+	}
+	if (con->contype == CONSTR_EXCLUSION)
+	{
+		mg_add_exclusion(cx, con, node);
+		return;
+	}
+	if (con->indexname)
+	{
+		mg_add_key_using_index(cx, con, node);
+		return;
+	}
+	keys = mg_key_columns(con, node);
+	foreach(lc, keys)
+	{
+		if (primary)
+			mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, cause, node);
+		else
+			mg_column(cx, cx->relid, strVal(lfirst(lc)));
+	}
+	mg_add_key_tree(cx, cx->relid, con, mg_key_index(con, keys), cause, node);
+}
+
+/* ADD CONSTRAINT. */
+void
+mg_alter_add_constraint(MgAlter *cx, AlterTableCmd *cmd)
+{
+	Constraint *con = castNode(Constraint, cmd->def);
+
+	switch (con->contype)
+	{
+		case CONSTR_CHECK:
+			mg_add_check(cx, cx->relid, con, MG_CAUSE_ADD_CHECK, (Node *) cmd, NULL);
+			break;
+		case CONSTR_FOREIGN:
+			mg_add_foreign_key(cx, con, (Node *) cmd, true, false);
+			break;
+		case CONSTR_UNIQUE:
+		case CONSTR_PRIMARY:
+		case CONSTR_EXCLUSION:
+			mg_add_key(cx, con, (Node *) cmd);
+			break;
+		default:
+			break;
+	}
+}
+
+/* The tables of all constraints that were derived from one for partitions. */
+static void
+mg_lock_derived(MgAlter *cx, Oid conoid)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	check_stack_depth();
+	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(conoid));
+	scan = systable_beginscan(rel, ConstraintParentIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		mg_effect(cx->fp, form->conrelid, cx->lockmode, MG_ROLE_CHILD, NULL);
+		mg_lock_derived(cx, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* A constraint that the same statement adds, or the script so far. */
+static Constraint *
+mg_added_constraint(MgAlter *cx, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, cx->stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddConstraint)
+		{
+			Constraint *con = castNode(Constraint, cmd->def);
+
+			if (con->conname && strcmp(con->conname, name) == 0)
+				return con;
+		}
+	}
+	return cx->fp->script ? mg_script_constraint(cx->fp->script, cx->relid, name) : NULL;
+}
+
+/* ALTER CONSTRAINT: deferrability of a foreign key. */
+void
+mg_alter_constraint(MgAlter *cx, AlterTableCmd *cmd)
+{
+	Constraint *con = castNode(Constraint, cmd->def);
+	HeapTuple	tuple = mg_constraint_tuple(cx->relid, con->conname);
+	Form_pg_constraint form;
+
+	if (tuple == NULL)
+	{
+		if (mg_added_constraint(cx, con->conname) == NULL)
+			mg_no_constraint(cx, cx->relid, con->conname);
+		return;
+	}
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	if (form->contype != CONSTRAINT_FOREIGN)
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "constraint \"%s\" of relation \"%s\" is not a foreign key constraint",
+				   con->conname, get_rel_name(cx->relid));
+	else if (form->condeferrable != con->deferrable || form->condeferred != con->initdeferred ||
+			 cx->relkind == RELKIND_PARTITIONED_TABLE)
+		mg_lock_derived(cx, form->oid);
+}
+
+/* VALIDATE of a CHECK constraint: the table, and every descendant that is not valid yet. */
+static void
+mg_validate_check(MgAlter *cx, const char *name, bool no_inherit, Node *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_tree(cx->relid, !no_inherit))
+	{
+		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
+		HeapTuple	tuple = mg_constraint_tuple(tab->relid, name);
+		MgTask	   *task;
+
+		if (tab->relid != cx->relid && !cx->recurse)
+		{
+			mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+					   "constraint must be validated on child tables too");
+			return;
+		}
+		if ((tuple && ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated) ||
+			!mg_has_storage(tab->relkind))
+			continue;
+		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_VALIDATE, node);
+		task->constraint = name;
+		task->reason = psprintf("every row is checked against constraint \"%s\"", name);
+	}
+}
+
+/* VALIDATE CONSTRAINT of one that is not in the catalog yet. */
+static void
+mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
+{
+	if (con->contype == CONSTR_CHECK)
+		mg_validate_check(cx, cmd->name, con->is_no_inherit, (Node *) cmd);
+	else if (con->contype == CONSTR_FOREIGN)
+	{
+		Oid			confrelid = RangeVarGetRelidExtended(con->pktable, NoLock, RVR_MISSING_OK,
+														 NULL, NULL);
+
+		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), confrelid, MG_CAUSE_VALIDATE,
+						 (Node *) cmd, cmd->name, false);
+	}
+}
+
+/* VALIDATE CONSTRAINT. */
+void
+mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
+{
+	HeapTuple	tuple = mg_constraint_tuple(cx->relid, cmd->name);
+	Form_pg_constraint form;
+
+	if (tuple == NULL)
+	{
+		Constraint *con = mg_added_constraint(cx, cmd->name);
+
+		if (con && con->skip_validation)
+			mg_validate_added_constraint(cx, con, cmd);
+		else if (con)
+			mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+					"constraint \"%s\" is valid already, so no row is read", cmd->name);
+		else
+			mg_no_constraint(cx, cx->relid, cmd->name);
+		return;
+	}
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	if (form->contype != CONSTRAINT_FOREIGN && form->contype != CONSTRAINT_CHECK)
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "constraint \"%s\" of relation \"%s\" is not a foreign key or check constraint",
+				   cmd->name, get_rel_name(cx->relid));
+	else if (form->convalidated)
+		mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+				"constraint \"%s\" is valid already, so no row is read", cmd->name);
+	else if (form->contype == CONSTRAINT_CHECK)
+		mg_validate_check(cx, cmd->name, form->connoinherit, (Node *) cmd);
+	else
+		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), form->confrelid,
+						 MG_CAUSE_VALIDATE, (Node *) cmd, cmd->name, false);
+}
+
+/* What goes with one constraint of one table. */
+static void
+mg_drop_constraint_objects(MgAlter *cx, MgTab *tab, Form_pg_constraint form, DropBehavior behavior)
+{
+	if (form->contype == CONSTRAINT_FOREIGN)
+		mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
+						   psprintf("its triggers of foreign key \"%s\" are dropped",
+									NameStr(form->conname)));
+	mg_drop_with(cx, tab, ConstraintRelationId, form->oid, 0, behavior);
+}
+
+/* DROP CONSTRAINT on a table and, level by level, on its descendants. */
+static void
+mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *cmd)
+{
+	MgTab	   *tab = mg_tab_child(cx, relid);
+	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+	ListCell   *lc;
+
+	check_stack_depth();
+	mg_drop_constraint_objects(cx, tab, form, cmd->behavior);
+	if (form->connoinherit || form->contype != CONSTRAINT_CHECK || !has_subclass(relid))
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		HeapTuple	child = mg_constraint_tuple(lfirst_oid(lc), cmd->name);
+		Form_pg_constraint child_form = child ? (Form_pg_constraint) GETSTRUCT(child) : NULL;
+
+		if (child_form && cx->recurse && child_form->coninhcount == 1 && !child_form->conislocal)
+			mg_drop_constraint_tree(cx, lfirst_oid(lc), child, cmd);
+		else
+			mg_tab_child(cx, lfirst_oid(lc));
+	}
+}
+
+/* DROP CONSTRAINT. */
+void
+mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd)
+{
+	HeapTuple	tuple = mg_constraint_tuple(cx->relid, cmd->name);
+
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+		mg_lock_children(cx, cx->relid);
+	if (tuple == NULL)
+	{
+		if (cmd->missing_ok)
+			mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
+					"constraint \"%s\" does not exist, so nothing is dropped", cmd->name);
+		else if (!cx->fp->script || !mg_script_constraint(cx->fp->script, cx->relid, cmd->name))
+			mg_no_constraint(cx, cx->relid, cmd->name);
+		return;
+	}
+	if (((Form_pg_constraint) GETSTRUCT(tuple))->coninhcount > 0)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot drop inherited constraint \"%s\" of relation \"%s\"",
+				   cmd->name, get_rel_name(cx->relid));
+	else
+		mg_drop_constraint_tree(cx, cx->relid, tuple, cmd);
+}

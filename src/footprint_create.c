@@ -1,0 +1,382 @@
+/*
+ * footprint_create.c
+ *
+ * Owns the footprint of CREATE TABLE: what making a new table does to the
+ * relations that are there already.  The table itself is nobody's obstacle,
+ * and is not in its own footprint.  Follows transformCreateStmt() of
+ * parse_utilcmd.c and DefineRelation() of tablecmds.c.
+ */
+#include "mg.h"
+
+#include "catalog/namespace.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_node.h"
+#include "parser/parse_utilcmd.h"
+#include "partitioning/partbounds.h"
+
+/* What mg_default_constraint() needs, and returns. */
+typedef struct MgDefaultJob
+{
+	Relation	parent;
+	Relation	part;			/* the default partition */
+	PartitionBoundSpec *bound;	/* raw */
+	const char *source;
+	List	   *constraint;		/* what the default partition's rows will have to satisfy */
+} MgDefaultJob;
+
+/* Would the name mean the table that the statement makes? */
+static bool
+mg_names_new_table(CreateStmt *stmt, const RangeVar *rv)
+{
+	if (strcmp(rv->relname, stmt->relation->relname) != 0)
+		return false;
+	if (rv->schemaname == NULL || stmt->relation->schemaname == NULL)
+		return true;
+	return strcmp(rv->schemaname, stmt->relation->schemaname) == 0;
+}
+
+/* Look up a relation that is not the statement's target, without touching target_is_new. */
+static Oid
+mg_lookup_other(MgFootprint *fp, const RangeVar *rv)
+{
+	bool		target_is_new = fp->target_is_new;
+	Oid			relid = mg_lookup_relation(fp, rv, false);
+
+	fp->target_is_new = target_is_new;
+	return relid;
+}
+
+/* ------------------------------------------------------------------------
+ * Name
+ * ------------------------------------------------------------------------ */
+
+/* Where the table will be made; InvalidOid if that cannot be told without making something. */
+static Oid
+mg_creation_namespace(const RangeVar *rv)
+{
+	List	   *path;
+	Oid			nspid;
+
+	if (rv->relpersistence == RELPERSISTENCE_TEMP ||
+		(rv->schemaname && strcmp(rv->schemaname, "pg_temp") == 0))
+		return LookupNamespaceNoError("pg_temp");
+	if (rv->schemaname)
+		return get_namespace_oid(rv->schemaname, true);
+	/* to ask for a path that begins with pg_temp would make that schema */
+	if (strncmp(namespace_search_path + strspn(namespace_search_path, " \t\n\r\""), "pg_temp",
+				strlen("pg_temp")) == 0)
+		return InvalidOid;
+	path = fetch_search_path(false);
+	nspid = path != NIL ? linitial_oid(path) : InvalidOid;
+	list_free(path);
+	return nspid;
+}
+
+/* Is the name taken?  Then core refuses, or does nothing at all with IF NOT EXISTS. */
+static bool
+mg_table_exists(MgFootprint *fp, CreateStmt *stmt)
+{
+	Oid			nspid = mg_creation_namespace(stmt->relation);
+	Oid			existing;
+	bool		earlier = false;	/* made by an earlier statement of the script */
+
+	if (!OidIsValid(nspid))
+		return false;
+	existing = get_relname_relid(stmt->relation->relname, nspid);
+	if (fp->script)
+	{
+		earlier = mg_script_creates(fp->script, stmt->relation);
+		if (mg_script_gone(fp->script, existing))
+			existing = InvalidOid;
+	}
+	if (!OidIsValid(existing) && !earlier)
+		return false;
+	if (!stmt->if_not_exists)
+		mg_problem(fp, ERRCODE_DUPLICATE_TABLE, "relation \"%s\" already exists",
+				   stmt->relation->relname);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * The default partition
+ * ------------------------------------------------------------------------ */
+
+/* Does evaluating a bound call functions that the statement names? */
+static bool
+mg_calls_something(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, List) && !IsA(node, A_Const) && !IsA(node, TypeCast) &&
+		!IsA(node, TypeName) && !IsA(node, ColumnRef) && !IsA(node, String) &&
+		!IsA(node, Integer))
+		return true;
+	return raw_expression_tree_walker(node, mg_calls_something, context);
+}
+
+/*
+ * The constraint of the default partition once the new partition exists;
+ * runs in mg_attempt().  Follows check_default_partition_contents().
+ */
+static void
+mg_default_constraint(void *arg)
+{
+	MgDefaultJob *job = arg;
+	ParseState *pstate = make_parsestate(NULL);
+	PartitionBoundSpec *bound;
+	Oid			userid;
+	int			context;
+	int			nestlevel = NewGUCNestLevel();
+
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(userid, context | SECURITY_RESTRICTED_OPERATION);
+	pstate->p_sourcetext = job->source;
+	bound = transformPartitionBound(pstate, job->parent, copyObject(job->bound));
+	job->constraint = get_proposed_default_constraint(get_qual_from_partbound(job->parent,
+																			  bound));
+	job->constraint = map_partition_varattnos(job->constraint, 1, job->part, job->parent);
+	free_parsestate(pstate);
+	SetUserIdAndSecContext(userid, context);
+	AtEOXact_GUC(false, nestlevel);
+}
+
+/* The same, or NIL if it cannot be told. */
+static List *
+mg_proposed_constraint(MgFootprint *fp, PartitionBoundSpec *bound, Oid parent, Oid part)
+{
+	MgDefaultJob job = {.bound = bound,.source = fp->source};
+
+	if (mg_calls_something((Node *) bound->listdatums, NULL) ||
+		mg_calls_something((Node *) bound->lowerdatums, NULL) ||
+		mg_calls_something((Node *) bound->upperdatums, NULL))
+		return NIL;
+	job.parent = mg_relation_open(parent);
+	job.part = job.parent ? mg_relation_open(part) : NULL;
+	if (job.part && !mg_attempt(mg_default_constraint, &job, NULL))
+		job.constraint = NIL;
+	if (job.part)
+		mg_relation_close(job.part);
+	if (job.parent)
+		mg_relation_close(job.parent);
+	return job.constraint;
+}
+
+/* The default partition gives up the new partition's share of the rows. */
+static void
+mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid part)
+{
+	List	   *constraint = mg_proposed_constraint(fp, stmt->partbound, parent, part);
+	MgEffect   *eff = mg_effect(fp, part, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
+								"the default partition's constraint changes");
+	ListCell   *lc;
+
+	if (constraint != NIL && mg_constraints_imply(part, copyObject(constraint), NIL))
+	{
+		mg_note(eff, "its own constraints prove that it has no row for the new partition");
+		return;
+	}
+	foreach(lc, mg_tree(part, eff->relkind == RELKIND_PARTITIONED_TABLE))
+	{
+		MgTask	   *task;
+
+		eff = mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
+						"the default partition's constraint changes");
+		if (eff->relkind != RELKIND_RELATION)
+			continue;
+		if (lfirst_oid(lc) != part && constraint != NIL &&
+			mg_constraints_imply(lfirst_oid(lc), copyObject(constraint), NIL))
+		{
+			mg_note(eff, "its own constraints prove that it has no row for the new partition");
+			continue;
+		}
+		task = mg_task(eff, MG_WORK_SCAN, MG_CAUSE_CREATE_PARTITION, (Node *) stmt);
+		task->reason = "the default partition is read to see whether it has rows for the new "
+			"partition";
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Parents
+ * ------------------------------------------------------------------------ */
+
+/* The indexes of the parent get a partition each. */
+static void
+mg_create_partition_indexes(MgFootprint *fp, Oid parent)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_index_list(parent))
+		mg_effect(fp, lfirst_oid(lc), ShareUpdateExclusiveLock, MG_ROLE_INDEX,
+				  "the new partition's index becomes a partition of it");
+}
+
+/*
+ * Foreign keys from and to the parent are made for the new partition too; a
+ * key that came from one of the parent's own parents is not made twice.
+ * Follows CloneForeignKeyConstraints().
+ */
+static void
+mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
+{
+	Relation	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *referenced = NIL;
+	List	   *fkeys = NIL;
+	List	   *parents = NIL;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(parent));
+	scan = systable_beginscan(pg_constraint, ConstraintRelidTypidNameIndexId, true, NULL, 1, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype == CONSTRAINT_FOREIGN)
+			referenced = list_append_unique_oid(referenced, form->confrelid);
+	}
+	systable_endscan(scan);
+
+	ScanKeyInit(&key[0], Anum_pg_constraint_confrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(parent));
+	ScanKeyInit(&key[1], Anum_pg_constraint_contype, BTEqualStrategyNumber, F_CHAREQ,
+				CharGetDatum(CONSTRAINT_FOREIGN));
+	scan = systable_beginscan(pg_constraint, InvalidOid, false, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		fkeys = lappend_oid(fkeys, form->oid);
+		parents = lappend_oid(parents, form->conparentid);
+		relids = lappend_oid(relids, form->conrelid);
+	}
+	systable_endscan(scan);
+	table_close(pg_constraint, AccessShareLock);
+
+	foreach(lc, referenced)
+		mg_lock_referenced(fp, lfirst_oid(lc), ShareRowExclusiveLock,
+						   "the new partition gets the parent's foreign key to it");
+	foreach(lc, relids)
+	{
+		if (!list_member_oid(fkeys, list_nth_oid(parents, foreach_current_index(lc))))
+			mg_effect(fp, lfirst_oid(lc), ShareRowExclusiveLock, MG_ROLE_PEER,
+					  "its foreign key is extended to the new partition");
+	}
+}
+
+/* PARTITION OF */
+static void
+mg_create_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent)
+{
+	Oid			part;
+
+	fp->target = parent;
+	mg_effect(fp, parent, AccessExclusiveLock, MG_ROLE_PARENT, "a partition is added to it");
+	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
+	{
+		mg_problem(fp, ERRCODE_INVALID_OBJECT_DEFINITION, "\"%s\" is not partitioned",
+				   get_rel_name(parent));
+		return;
+	}
+	part = get_default_partition_oid(parent);
+	if (OidIsValid(part))
+		mg_create_default_partition(fp, stmt, parent, part);
+	mg_create_partition_indexes(fp, parent);
+	mg_create_partition_fkeys(fp, parent);
+}
+
+/* INHERITS and PARTITION OF */
+static void
+mg_create_parents(MgFootprint *fp, CreateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->inhRelations)
+	{
+		Oid			parent = mg_lookup_other(fp, lfirst_node(RangeVar, lc));
+
+		if (fp->problem)
+			return;
+		if (!OidIsValid(parent))
+			continue;
+		if (!pg_class_ownercheck(parent, GetUserId()))
+		{
+			(void) mg_check_owner(fp, parent);
+			return;
+		}
+		if (stmt->partbound)
+			mg_create_partition(fp, stmt, parent);
+		else
+			mg_effect(fp, parent, ShareUpdateExclusiveLock, MG_ROLE_PARENT,
+					  "the new table inherits from it; its rows are not read");
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Foreign keys
+ * ------------------------------------------------------------------------ */
+
+/*
+ * A foreign key of the new table: the other one gets triggers, and nobody
+ * needs to look for rows that are not there yet.
+ */
+static void
+mg_create_fkey(MgFootprint *fp, CreateStmt *stmt, Constraint *con)
+{
+	Oid			relid;
+	char		relkind;
+
+	if (con->contype != CONSTR_FOREIGN || con->pktable == NULL || fp->problem ||
+		mg_names_new_table(stmt, con->pktable))
+		return;
+	relid = mg_lookup_other(fp, con->pktable);
+	if (!OidIsValid(relid))
+		return;
+	relkind = get_rel_relkind(relid);
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "referenced relation \"%s\" is not a table",
+				   get_rel_name(relid));
+	else
+		mg_lock_referenced(fp, relid, ShareRowExclusiveLock,
+						   "a foreign key of the new table references it; no rows are read, "
+						   "because the new table is empty");
+}
+
+static void
+mg_create_fkeys(MgFootprint *fp, CreateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->tableElts)
+	{
+		Node	   *element = lfirst(lc);
+		ListCell   *lc2;
+
+		if (IsA(element, Constraint))
+			mg_create_fkey(fp, stmt, (Constraint *) element);
+		else if (IsA(element, ColumnDef))
+		{
+			foreach(lc2, ((ColumnDef *) element)->constraints)
+				mg_create_fkey(fp, stmt, lfirst_node(Constraint, lc2));
+		}
+	}
+}
+
+/*
+ * CREATE TABLE.  stmt: a raw CreateStmt.  The target of the footprint is the
+ * parent of a partition, otherwise none.
+ */
+void
+mg_footprint_create_table(MgFootprint *fp, Node *node)
+{
+	CreateStmt *stmt = castNode(CreateStmt, node);
+
+	if (mg_table_exists(fp, stmt))
+		return;
+	mg_create_parents(fp, stmt);
+	if (fp->problem == NULL)
+		mg_create_fkeys(fp, stmt);
+}

@@ -1,0 +1,177 @@
+/*
+ * footprint_foreign.c
+ *
+ * Owns the look at existing foreign keys: those of a table, those that
+ * reference it, and whether a partition has one already that core will adopt
+ * instead of making (and validating) another.
+ *
+ * Follows tryAttachPartitionForeignKey() of tablecmds.c.
+ */
+#include "mg_alter.h"
+
+#include "access/attmap.h"
+
+/* OIDs of the foreign keys found by one indexed column of pg_constraint. */
+static List *
+mg_fkeys_by(Oid index, AttrNumber column, Oid relid)
+{
+	List	   *result = NIL;
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype == CONSTRAINT_FOREIGN)
+			result = lappend_oid(result, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/* The foreign keys of a table. */
+List *
+mg_fkeys_of(Oid relid)
+{
+	return mg_fkeys_by(ConstraintRelidTypidNameIndexId, Anum_pg_constraint_conrelid, relid);
+}
+
+/* The foreign keys that reference a table; core has no index for that question either. */
+List *
+mg_fkeys_to(Oid relid)
+{
+	return mg_fkeys_by(InvalidOid, Anum_pg_constraint_confrelid, relid);
+}
+
+/* The columns of a table's primary key; their number, or zero. */
+static int
+mg_primary_key(Oid relid, AttrNumber *keys)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form;
+		int			nkeys = 0;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tuple);
+		if (form->indisprimary)
+		{
+			nkeys = form->indnkeyatts;
+			for (int i = 0; i < nkeys; i++)
+				keys[i] = form->indkey.values[i];
+		}
+		ReleaseSysCache(tuple);
+		if (nkeys > 0)
+			return nkeys;
+	}
+	return 0;
+}
+
+/* Column names to numbers; false if one is unknown or there are too many. */
+static bool
+mg_attnums(Oid relid, List *names, AttrNumber *attnums)
+{
+	int			i = 0;
+	ListCell   *lc;
+
+	if (list_length(names) > INDEX_MAX_KEYS)
+		return false;
+	foreach(lc, names)
+	{
+		attnums[i] = get_attnum(relid, strVal(lfirst(lc)));
+		if (attnums[i++] == InvalidAttrNumber)
+			return false;
+	}
+	return true;
+}
+
+/* What a raw FOREIGN KEY would look like on a partition.  False: it cannot be told. */
+bool
+mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con, MgFkeyShape *shape)
+{
+	memset(shape, 0, sizeof(MgFkeyShape));
+	shape->confrelid = confrelid;
+	shape->nkeys = list_length(con->fk_attrs);
+	shape->deferrable = con->deferrable;
+	shape->deferred = con->initdeferred;
+	shape->updtype = con->fk_upd_action;
+	shape->deltype = con->fk_del_action;
+	shape->matchtype = con->fk_matchtype;
+	if (!OidIsValid(confrelid) || !mg_attnums(partition, con->fk_attrs, shape->conkey))
+		return false;
+	if (con->pk_attrs != NIL)
+		return list_length(con->pk_attrs) == shape->nkeys &&
+			mg_attnums(confrelid, con->pk_attrs, shape->confkey);
+	return mg_primary_key(confrelid, shape->confkey) == shape->nkeys;
+}
+
+/* Read the shape of an existing foreign key, in the numbers of its own table. */
+static void
+mg_fkey_shape(HeapTuple tuple, MgFkeyShape *shape)
+{
+	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+	Oid			ignored[INDEX_MAX_KEYS];
+
+	memset(shape, 0, sizeof(MgFkeyShape));
+	shape->confrelid = form->confrelid;
+	shape->deferrable = form->condeferrable;
+	shape->deferred = form->condeferred;
+	shape->updtype = form->confupdtype;
+	shape->deltype = form->confdeltype;
+	shape->matchtype = form->confmatchtype;
+	mg_deconstruct_fkey(tuple, &shape->nkeys, shape->conkey, shape->confkey, ignored);
+}
+
+/* The shape of a parent's foreign key, in the numbers of a partition (to be). */
+bool
+mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape)
+{
+	Oid			parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
+
+	mg_fkey_shape(tuple, shape);
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		char	   *name = get_attname(parent, shape->conkey[i], true);
+
+		shape->conkey[i] = name ? get_attnum(partition, name) : InvalidAttrNumber;
+		if (shape->conkey[i] == InvalidAttrNumber)
+			return false;
+	}
+	return true;
+}
+
+/* Has the partition a valid foreign key of that shape that has no parent yet? */
+bool
+mg_fkey_find(Oid partition, const MgFkeyShape *shape)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_fkeys_of(partition))
+	{
+		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_constraint form;
+		MgFkeyShape other;
+		bool		same;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_constraint) GETSTRUCT(tuple);
+		mg_fkey_shape(tuple, &other);
+		same = form->convalidated && !OidIsValid(form->conparentid) &&
+			memcmp(&other, shape, sizeof(MgFkeyShape)) == 0;
+		ReleaseSysCache(tuple);
+		if (same)
+			return true;
+	}
+	return false;
+}

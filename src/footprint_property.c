@@ -1,0 +1,225 @@
+/*
+ * footprint_property.c
+ *
+ * Owns the subcommands of ALTER TABLE that change a property of the relation
+ * as a whole: owner, persistence, access method, tablespace, inheritance,
+ * replica identity, clustering, and the sequence of an identity column.
+ *
+ * Follows the functions of tablecmds.c named after them, such as
+ * ATExecChangeOwner() and ATPrepChangePersistence().
+ */
+#include "mg_alter.h"
+
+#include "catalog/dependency.h"
+#include "commands/defrem.h"
+#include "commands/tablespace.h"
+
+/* Subcommands that name a column and do no more than lock. */
+void
+mg_alter_column_exists(MgAlter *cx, AlterTableCmd *cmd)
+{
+	if (cmd->name)
+		mg_column(cx, cx->relid, cmd->name);
+}
+
+/* OWNER TO: an owner that really changes takes indexes and owned sequences along. */
+void
+mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
+{
+	Oid			newowner = get_rolespec_oid(cmd->newowner, true);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
+	Oid			oldowner;
+	ListCell   *lc;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	oldowner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	if (!OidIsValid(newowner))
+	{
+		if (cmd->newowner->roletype == ROLESPEC_CSTRING)
+			mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "role \"%s\" does not exist",
+					   cmd->newowner->rolename);
+		return;
+	}
+	if (newowner == oldowner)
+	{
+		mg_note(mg_effect(cx->fp, cx->relid, NoLock, MG_ROLE_TARGET, NULL),
+				"the owner stays the same");
+		return;
+	}
+	if (cx->relkind == RELKIND_RELATION || cx->relkind == RELKIND_MATVIEW ||
+		cx->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		foreach(lc, mg_index_list(cx->relid))
+			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_INDEX,
+					  "the index changes its owner with the table");
+	}
+	if (cx->relkind == RELKIND_RELATION || cx->relkind == RELKIND_PARTITIONED_TABLE ||
+		cx->relkind == RELKIND_FOREIGN_TABLE)
+	{
+		foreach(lc, getOwnedSequences(cx->relid))
+			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_OTHER,
+					  "the sequence changes its owner with the table");
+	}
+}
+
+/* CLUSTER ON: the index is locked like the table. */
+void
+mg_alter_cluster_on(MgAlter *cx, AlterTableCmd *cmd)
+{
+	Oid			index = get_relname_relid(cmd->name, get_rel_namespace(cx->relid));
+
+	if (!OidIsValid(index) && cx->fp->script == NULL)
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
+				   cmd->name, get_rel_name(cx->relid));
+	mg_effect(cx->fp, index, cx->lockmode, MG_ROLE_INDEX, NULL);
+}
+
+/* SET LOGGED, SET UNLOGGED: a rewrite, owned sequences included, unless nothing changes. */
+void
+mg_alter_logged(MgAlter *cx, AlterTableCmd *cmd)
+{
+	char		wanted = cmd->subtype == AT_SetLogged ? RELPERSISTENCE_PERMANENT
+		: RELPERSISTENCE_UNLOGGED;
+	char		now = get_rel_persistence(cx->relid);
+	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	ListCell   *lc;
+	MgTask	   *task;
+
+	if (now == wanted || now == RELPERSISTENCE_TEMP || !mg_has_storage(cx->relkind))
+	{
+		mg_note(tab->eff, "the table is %s already, so nothing is rewritten",
+				wanted == RELPERSISTENCE_PERMANENT ? "logged" : "unlogged");
+		return;
+	}
+	task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_LOGGED, (Node *) cmd);
+	task->reason = wanted == RELPERSISTENCE_PERMANENT
+		? "the table is rewritten, and all of it goes to the write-ahead log"
+		: "the table is rewritten as an unlogged one";
+	if (cx->relkind == RELKIND_RELATION)
+	{
+		foreach(lc, getOwnedSequences(cx->relid))
+			mg_effect(cx->fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_OTHER,
+					  "the sequence changes its persistence with the table");
+	}
+}
+
+/* SET ACCESS METHOD: a rewrite, unless it has that one already. */
+void
+mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
+{
+	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	const char *name = cmd->name ? cmd->name : default_table_access_method;
+	Oid			wanted = get_am_oid(name, true);
+	HeapTuple	tuple;
+	Oid			now;
+
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "cannot change access method of a partitioned table");
+		return;
+	}
+	if (!OidIsValid(wanted))
+	{
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "access method \"%s\" does not exist", name);
+		return;
+	}
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	now = ((Form_pg_class) GETSTRUCT(tuple))->relam;
+	ReleaseSysCache(tuple);
+	if (now == wanted)
+		mg_note(tab->eff, "the table has access method \"%s\" already, so nothing is rewritten", name);
+	else
+		mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_ACCESS_METHOD, (Node *) cmd)
+			->reason = psprintf("the table is rewritten into access method \"%s\"", name);
+}
+
+/*
+ * SET TABLESPACE: files are copied block by block, of the relation alone; for
+ * partitioned relations it is a catalog change.
+ */
+void
+mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
+{
+	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	Oid			wanted = get_tablespace_oid(cmd->name, true);
+	HeapTuple	tuple;
+	Oid			now;
+
+	if (!OidIsValid(wanted))
+	{
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "tablespace \"%s\" does not exist", cmd->name);
+		return;
+	}
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	now = ((Form_pg_class) GETSTRUCT(tuple))->reltablespace;
+	ReleaseSysCache(tuple);
+	if (wanted == MyDatabaseTableSpace)
+		wanted = InvalidOid;
+	if (!mg_has_storage(cx->relkind))
+		mg_note(tab->eff, "only the tablespace of future partitions changes");
+	else if (now == wanted)
+		mg_note(tab->eff, "it is in tablespace \"%s\" already, so nothing is copied", cmd->name);
+	else
+		mg_pending(&tab->copies, MG_WORK_COPY, MG_CAUSE_SET_TABLESPACE, (Node *) cmd)->reason =
+			psprintf("the files are copied block by block to tablespace \"%s\"", cmd->name);
+}
+
+/* INHERIT: the parent is kept from other schema changes. */
+void
+mg_alter_inherit(MgAlter *cx, AlterTableCmd *cmd)
+{
+	Oid			parent = mg_lookup_relation(cx->fp, castNode(RangeVar, cmd->def), false);
+
+	mg_effect(cx->fp, parent, ShareUpdateExclusiveLock, MG_ROLE_PARENT,
+			  "the parent of the inheritance is kept from other schema changes");
+}
+
+/* REPLICA IDENTITY USING INDEX: the index is locked, too. */
+void
+mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
+{
+	ReplicaIdentityStmt *stmt = castNode(ReplicaIdentityStmt, cmd->def);
+	Oid			index;
+
+	if (stmt->identity_type != REPLICA_IDENTITY_INDEX)
+		return;
+	index = get_relname_relid(stmt->name, get_rel_namespace(cx->relid));
+	if (!OidIsValid(index) && cx->fp->script == NULL)
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
+				   stmt->name, get_rel_name(cx->relid));
+	mg_effect(cx->fp, index, ShareLock, MG_ROLE_INDEX, NULL);
+}
+
+/* SET GENERATED, RESTART, DROP IDENTITY: the sequence behind the column. */
+void
+mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
+{
+	AttrNumber	attnum = mg_column(cx, cx->relid, cmd->name);
+	HeapTuple	tuple;
+	bool		identity;
+	Oid			sequence;
+
+	if (attnum == InvalidAttrNumber)
+		return;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(cx->relid), Int16GetDatum(attnum));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	identity = ((Form_pg_attribute) GETSTRUCT(tuple))->attidentity != '\0';
+	ReleaseSysCache(tuple);
+	if (!identity || cmd->subtype == AT_AddIdentity)
+		return;
+	sequence = getIdentitySequence(cx->relid, attnum, true);
+	if (cmd->subtype == AT_DropIdentity)
+		mg_effect(cx->fp, sequence, AccessExclusiveLock, MG_ROLE_OTHER,
+				  "the sequence of the identity column is dropped");
+	else
+		mg_effect(cx->fp, sequence, ShareRowExclusiveLock, MG_ROLE_OTHER,
+				  "the sequence of the identity column is altered");
+}

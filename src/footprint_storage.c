@@ -1,0 +1,482 @@
+/*
+ * footprint_storage.c
+ *
+ * Owns the footprints of statements that reorganize the files of tables as
+ * they are: CLUSTER, VACUUM, ANALYZE, and ALTER TABLE, INDEX or MATERIALIZED
+ * VIEW ALL IN TABLESPACE.
+ */
+#include "mg.h"
+
+#include "access/amapi.h"
+#include "catalog/catalog.h"
+#include "catalog/index.h"
+#include "commands/tablespace.h"
+
+/* All rows of pg_class that a predicate wants, as OIDs in the order of the catalog. */
+typedef bool (*MgClassFilter) (Form_pg_class form, void *arg);
+
+static List *
+mg_relations_where(MgClassFilter filter, void *arg)
+{
+	Relation	pg_class = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
+	List	   *relids = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (filter((Form_pg_class) GETSTRUCT(tuple), arg))
+			relids = lappend_oid(relids, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	}
+	systable_endscan(scan);
+	table_close(pg_class, AccessShareLock);
+	return relids;
+}
+
+/* The table is written anew, then its indexes.  As rebuild_relation() of cluster.c. */
+static void
+mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, const char *reason)
+{
+	MgTask	   *task;
+	ListCell   *lc;
+
+	if (eff->relkind == RELKIND_MATVIEW)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eff->relid));
+		bool		populated = HeapTupleIsValid(tuple) &&
+			((Form_pg_class) GETSTRUCT(tuple))->relispopulated;
+
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
+		if (!populated)
+		{
+			mg_note(eff, "it has not been populated, so there is nothing to do");
+			return;
+		}
+	}
+
+	task = mg_task(eff, MG_WORK_REWRITE, cause, node);
+	task->reason = reason;
+	foreach(lc, mg_index_list(eff->relid))
+	{
+		mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_INDEX,
+				  "the index is built anew with its table");
+		task = mg_task(eff, MG_WORK_BUILD, cause, node);
+		task->index = lfirst_oid(lc);
+		task->reason = psprintf("index \"%s\" is built anew", get_rel_name(lfirst_oid(lc)));
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * CLUSTER
+ * ------------------------------------------------------------------------ */
+
+/* Core's words for an index that a table cannot be clustered on, or NULL. */
+static const char *
+mg_cluster_obstacle(Oid relid, Oid index, int *code)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple	class_tuple;
+	IndexAmRoutine *am = NULL;
+	const char *obstacle = NULL;
+	bool		isnull;
+
+	*code = ERRCODE_WRONG_OBJECT_TYPE;
+	if (!HeapTupleIsValid(tuple))
+		return psprintf("\"%s\" is not an index for table \"%s\"", get_rel_name(index),
+						get_rel_name(relid));
+	class_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	if (HeapTupleIsValid(class_tuple))
+	{
+		am = GetIndexAmRoutineByAmId(((Form_pg_class) GETSTRUCT(class_tuple))->relam, true);
+		ReleaseSysCache(class_tuple);
+	}
+
+	if (((Form_pg_index) GETSTRUCT(tuple))->indrelid != relid)
+		obstacle = psprintf("\"%s\" is not an index for table \"%s\"", get_rel_name(index),
+							get_rel_name(relid));
+	else
+	{
+		*code = ERRCODE_FEATURE_NOT_SUPPORTED;
+		(void) SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indpred, &isnull);
+		if (am == NULL || !am->amclusterable)
+			obstacle = psprintf("cannot cluster on index \"%s\" because access method does not "
+								"support clustering", get_rel_name(index));
+		else if (!isnull)
+			obstacle = psprintf("cannot cluster on partial index \"%s\"", get_rel_name(index));
+		else if (!((Form_pg_index) GETSTRUCT(tuple))->indisvalid)
+			obstacle = psprintf("cannot cluster on invalid index \"%s\"", get_rel_name(index));
+	}
+	ReleaseSysCache(tuple);
+	return obstacle;
+}
+
+/* The index that the table was last clustered on; InvalidOid if none. */
+static Oid
+mg_clustered_index(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool		clustered;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		clustered = ((Form_pg_index) GETSTRUCT(tuple))->indisclustered;
+		ReleaseSysCache(tuple);
+		if (clustered)
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+static void
+mg_cluster_table(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index, MgRole role)
+{
+	MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, role, NULL);
+
+	mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, (Node *) stmt,
+					 psprintf("the table is written anew in the order of index \"%s\"",
+							  get_rel_name(index)));
+}
+
+/* The leaves of a partitioned table, each in a transaction of its own. */
+static void
+mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
+{
+	ListCell   *lc;
+
+	mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET,
+			  "it is locked for a moment, to list the partitions");
+	foreach(lc, mg_tree(index, true))
+	{
+		Oid			leaf_index = lfirst_oid(lc);
+		Oid			leaf;
+
+		if (get_rel_relkind(leaf_index) != RELKIND_INDEX)
+			continue;
+		leaf = IndexGetRelation(leaf_index, true);
+		/* the database's owner is let through here, and stopped when it comes to the table */
+		if (pg_class_ownercheck(leaf, GetUserId()))
+			mg_cluster_table(fp, stmt, leaf, leaf_index, MG_ROLE_CHILD);
+		else if (pg_database_ownercheck(MyDatabaseId, GetUserId()))
+			mg_effect(fp, leaf, AccessExclusiveLock, MG_ROLE_CHILD,
+					  "it is locked for a moment, then skipped: it belongs to somebody else");
+	}
+}
+
+/* Every table of the database that is marked as clustered and owned by the user. */
+static void
+mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
+{
+	Relation	pg_index = table_open(IndexRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	List	   *indexes = NIL;
+	ListCell   *lc;
+
+	ScanKeyInit(&key, Anum_pg_index_indisclustered, BTEqualStrategyNumber, F_BOOLEQ,
+				BoolGetDatum(true));
+	scan = systable_beginscan(pg_index, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (pg_class_ownercheck(((Form_pg_index) GETSTRUCT(tuple))->indrelid, GetUserId()))
+			indexes = lappend_oid(indexes, ((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
+	}
+	systable_endscan(scan);
+	table_close(pg_index, AccessShareLock);
+
+	foreach(lc, indexes)
+	{
+		Oid			relid = IndexGetRelation(lfirst_oid(lc), true);
+
+		if (OidIsValid(relid))
+			mg_cluster_table(fp, stmt, relid, lfirst_oid(lc), MG_ROLE_TARGET);
+	}
+}
+
+/* Core's checks on a table that CLUSTER, VACUUM or REINDEX names. */
+static bool
+mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
+{
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_TOASTVALUE &&
+		relkind != RELKIND_MATVIEW && relkind != RELKIND_PARTITIONED_TABLE)
+		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a table or materialized view",
+				   name);
+	else if (!pg_class_ownercheck(relid, GetUserId()))
+		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
+				   relkind == RELKIND_MATVIEW ? "materialized view" : "table", name);
+	return fp->problem == NULL;
+}
+
+/* CLUSTER.  stmt: a ClusterStmt.  Follows cluster() of cluster.c. */
+void
+mg_footprint_cluster(MgFootprint *fp, Node *node)
+{
+	ClusterStmt *stmt = castNode(ClusterStmt, node);
+	Oid			relid;
+	Oid			index;
+	char		relkind;
+	const char *obstacle;
+	int			code;
+
+	if (stmt->relation == NULL)
+	{
+		mg_cluster_all(fp, stmt);
+		return;
+	}
+	relid = mg_lookup_relation(fp, stmt->relation, false);
+	if (!OidIsValid(relid))
+		return;
+	fp->target = relid;
+	relkind = get_rel_relkind(relid);
+	if (!mg_cluster_permitted(fp, relid, relkind, stmt->relation->relname))
+		return;
+
+	if (stmt->indexname)
+		index = get_relname_relid(stmt->indexname, get_rel_namespace(relid));
+	else
+		index = mg_clustered_index(relid);
+	if (!OidIsValid(index))
+	{
+		/* an earlier statement of a script may have made it so */
+		if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
+		{
+			MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL);
+
+			mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, node,
+							 "the table is written anew in the order of the index");
+			return;
+		}
+		if (stmt->indexname)
+			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
+					   "index \"%s\" for table \"%s\" does not exist",
+					   stmt->indexname, stmt->relation->relname);
+		else
+			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
+					   "there is no previously clustered index for table \"%s\"",
+					   stmt->relation->relname);
+		return;
+	}
+	obstacle = mg_cluster_obstacle(relid, index, &code);
+	if (obstacle)
+		mg_problem(fp, code, "%s", obstacle);
+	else if (relkind == RELKIND_PARTITIONED_TABLE)
+		mg_cluster_partitions(fp, stmt, relid, index);
+	else
+		mg_cluster_table(fp, stmt, relid, index, MG_ROLE_TARGET);
+}
+
+/* ------------------------------------------------------------------------
+ * VACUUM and ANALYZE
+ * ------------------------------------------------------------------------ */
+
+/* One VACUUM or ANALYZE under examination. */
+typedef struct MgVacuum
+{
+	MgFootprint *fp;
+	VacuumStmt *stmt;
+	bool		full;
+} MgVacuum;
+
+/* As vacuum_is_relation_owner(): others' tables are skipped with a warning. */
+static bool
+mg_may_vacuum(Oid relid, bool shared)
+{
+	return pg_class_ownercheck(relid, GetUserId()) ||
+		(!shared && pg_database_ownercheck(MyDatabaseId, GetUserId()));
+}
+
+/* One relation.  Follows vacuum_rel() and analyze_rel(). */
+static void
+mg_vacuum_relation(MgVacuum *cx, Oid relid, MgRole role)
+{
+	LOCKMODE	lockmode = cx->full ? AccessExclusiveLock : ShareUpdateExclusiveLock;
+	MgEffect   *eff = mg_effect(cx->fp, relid, lockmode, role, NULL);
+
+	if (!mg_may_vacuum(relid, IsSharedRelation(relid)))
+		mg_note(eff, "it is locked for a moment, then skipped: it belongs to somebody else");
+	else if (isOtherTempNamespace(get_rel_namespace(relid)))
+		mg_note(eff, "it is locked for a moment, then skipped: it is another session's");
+	else if (eff->relkind == RELKIND_PARTITIONED_TABLE)
+		mg_note(eff, cx->stmt->is_vacuumcmd ? "the work is done on its partitions" :
+				"a sample of the rows of its partitions is read");
+	else if (!cx->stmt->is_vacuumcmd)
+		mg_note(eff, "a sample of the rows is read; nobody is blocked");
+	else if (eff->relkind != RELKIND_RELATION && eff->relkind != RELKIND_MATVIEW &&
+			 eff->relkind != RELKIND_TOASTVALUE)
+		mg_note(eff, "it is locked for a moment, then skipped: it is not a table");
+	else if (cx->full)
+		mg_rewrite_table(cx->fp, eff, MG_CAUSE_VACUUM_FULL, (Node *) cx->stmt,
+						 "the table is copied to new files");
+	else
+		mg_note(eff, "rows that have changed since the last vacuum are read; nobody is blocked");
+}
+
+static bool
+mg_vacuum_selects(Form_pg_class form, void *arg)
+{
+	(void) arg;
+	return (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW ||
+			form->relkind == RELKIND_PARTITIONED_TABLE) &&
+		mg_may_vacuum(form->oid, form->relisshared);
+}
+
+/* A named relation, and its partitions.  Follows expand_vacuum_rel(). */
+static void
+mg_vacuum_named(MgVacuum *cx, VacuumRelation *named)
+{
+	MgFootprint *fp = cx->fp;
+	Oid			relid;
+	ListCell   *lc;
+
+	if (named->relation == NULL)
+		return;
+	relid = mg_lookup_relation(fp, named->relation, false);
+	if (!OidIsValid(relid))
+		return;
+	if (!OidIsValid(fp->target))
+		fp->target = relid;
+	if (mg_may_vacuum(relid, IsSharedRelation(relid)))
+		mg_vacuum_relation(cx, relid, MG_ROLE_TARGET);
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(lc, mg_tree(relid, true))
+	{
+		if (lfirst_oid(lc) != relid)
+			mg_vacuum_relation(cx, lfirst_oid(lc), MG_ROLE_CHILD);
+	}
+}
+
+/* VACUUM and ANALYZE.  stmt: a VacuumStmt.  Follows vacuum() of vacuum.c. */
+void
+mg_footprint_vacuum(MgFootprint *fp, Node *node)
+{
+	MgVacuum	cx = {.fp = fp,.stmt = castNode(VacuumStmt, node)};
+	ListCell   *lc;
+
+	foreach(lc, cx.stmt->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "full") == 0)
+			cx.full = cx.stmt->is_vacuumcmd && mg_option_is_on(option);
+	}
+
+	if (cx.stmt->rels == NIL)
+	{
+		foreach(lc, mg_relations_where(mg_vacuum_selects, NULL))
+			mg_vacuum_relation(&cx, lfirst_oid(lc), MG_ROLE_TARGET);
+		return;
+	}
+	foreach(lc, cx.stmt->rels)
+		mg_vacuum_named(&cx, lfirst_node(VacuumRelation, lc));
+}
+
+/* ------------------------------------------------------------------------
+ * ALL IN TABLESPACE
+ * ------------------------------------------------------------------------ */
+
+typedef struct MgMoveAll
+{
+	AlterTableMoveAllStmt *stmt;
+	Oid			from;
+	List	   *roles;
+} MgMoveAll;
+
+/* Is this relation to be moved? */
+static bool
+mg_move_selects(Form_pg_class form, void *arg)
+{
+	MgMoveAll  *cx = arg;
+	char		kind = form->relkind;
+
+	if (form->reltablespace != cx->from || form->relisshared ||
+		IsCatalogNamespace(form->relnamespace) || isAnyTempNamespace(form->relnamespace) ||
+		IsToastNamespace(form->relnamespace))
+		return false;
+	if (cx->stmt->objtype == OBJECT_TABLE &&
+		kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	if (cx->stmt->objtype == OBJECT_INDEX &&
+		kind != RELKIND_INDEX && kind != RELKIND_PARTITIONED_INDEX)
+		return false;
+	if (cx->stmt->objtype == OBJECT_MATVIEW && kind != RELKIND_MATVIEW)
+		return false;
+	return cx->roles == NIL || list_member_oid(cx->roles, form->relowner);
+}
+
+/* A tablespace by name; *ok turns false if there is none. */
+static Oid
+mg_move_tablespace(MgFootprint *fp, const char *name)
+{
+	Oid			tablespace = get_tablespace_oid(name, true);
+
+	if (!OidIsValid(tablespace))
+		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "tablespace \"%s\" does not exist", name);
+	else if (tablespace == GLOBALTABLESPACE_OID)
+		mg_problem(fp, ERRCODE_INVALID_PARAMETER_VALUE,
+				   "cannot move relations in to or out of pg_global tablespace");
+	return tablespace == MyDatabaseTableSpace ? InvalidOid : tablespace;
+}
+
+/* One relation that is moved. */
+static void
+mg_move_relation(MgFootprint *fp, AlterTableMoveAllStmt *stmt, Oid relid)
+{
+	MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL);
+	MgTask	   *task;
+
+	if (!RELKIND_HAS_STORAGE(eff->relkind))
+	{
+		mg_note(eff, "it has no storage: only future partitions are affected");
+		return;
+	}
+	task = mg_task(eff, MG_WORK_COPY, MG_CAUSE_SET_TABLESPACE, (Node *) stmt);
+	task->reason = psprintf("its files are copied to tablespace \"%s\"", stmt->new_tablespacename);
+}
+
+/*
+ * ALTER TABLE, INDEX or MATERIALIZED VIEW ALL IN TABLESPACE ... SET
+ * TABLESPACE: all relations are locked first.  stmt: an
+ * AlterTableMoveAllStmt.  Follows AlterTableMoveAll() of tablecmds.c.
+ */
+void
+mg_footprint_move_all(MgFootprint *fp, Node *node)
+{
+	MgMoveAll	cx = {.stmt = castNode(AlterTableMoveAllStmt, node)};
+	Oid			to;
+	List	   *relids;
+	ListCell   *lc;
+
+	foreach(lc, cx.stmt->roles)
+	{
+		RoleSpec   *spec = lfirst_node(RoleSpec, lc);
+		Oid			role = spec->roletype == ROLESPEC_PUBLIC ? InvalidOid :
+		get_rolespec_oid(spec, true);
+
+		if (!OidIsValid(role))
+			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "role \"%s\" does not exist",
+					   spec->rolename ? spec->rolename : "public");
+		cx.roles = lappend_oid(cx.roles, role);
+	}
+	cx.from = mg_move_tablespace(fp, cx.stmt->orig_tablespacename);
+	to = mg_move_tablespace(fp, cx.stmt->new_tablespacename);
+	if (fp->problem || cx.from == to)
+		return;
+
+	relids = mg_relations_where(mg_move_selects, &cx);
+	foreach(lc, relids)
+	{
+		if (!pg_class_ownercheck(lfirst_oid(lc), GetUserId()))
+		{
+			(void) mg_check_owner(fp, lfirst_oid(lc));
+			return;
+		}
+	}
+	foreach(lc, relids)
+		mg_move_relation(fp, cx.stmt, lfirst_oid(lc));
+}

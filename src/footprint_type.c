@@ -1,0 +1,410 @@
+/*
+ * footprint_type.c
+ *
+ * Owns ALTER COLUMN TYPE: the rewrite, and everything that depends on the
+ * column and is dropped and made again: indexes (whose files may be kept),
+ * CHECK constraints (verified again), foreign keys (perhaps validated again)
+ * and statistics objects.
+ *
+ * Follows ATPrepAlterColumnType(), ATExecAlterColumnType() and
+ * ATPostAlterTypeCleanup() of tablecmds.c.
+ */
+#include "mg_alter.h"
+
+#include "catalog/dependency.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_partitioned_table.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_publication_rel.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
+
+/* Is the column part of the partition key? */
+static bool
+mg_in_partition_key(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relid));
+	bool		found = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	for (int i = 0; i < ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partnatts; i++)
+		found |= ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partattrs.values[i] == attnum;
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/* A column that earlier statements of the script make or rename: the worst is assumed. */
+static void
+mg_type_unknown(MgAlter *cx, AlterTableCmd *cmd)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_tree(cx->relid, cx->recurse))
+	{
+		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
+		MgTask	   *task;
+
+		if (!mg_has_storage(tab->relkind))
+			continue;
+		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ALTER_TYPE, (Node *) cmd);
+		task->column = cmd->name;
+		task->reason = psprintf("column \"%s\" is not known before the statements before it have run, so a rewrite is assumed",
+								cmd->name);
+	}
+}
+
+/* What core refuses before it does anything. */
+static bool
+mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(cx->relid, cmd->name);
+	FormData_pg_attribute att;
+
+	if (!HeapTupleIsValid(tuple))
+	{
+		mg_column(cx, cx->relid, cmd->name);
+		if (cx->fp->problem == NULL)
+			mg_type_unknown(cx, cmd);
+		return false;
+	}
+	memcpy(&att, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
+	ReleaseSysCache(tuple);
+
+	if (att.attnum <= 0)
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
+				   cmd->name);
+	else if (att.attinhcount > 0)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot alter inherited column \"%s\"", cmd->name);
+	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot alter column \"%s\" because it is part of the partition key of relation \"%s\"",
+				   cmd->name, get_rel_name(cx->relid));
+	else if (!cx->recurse && has_subclass(cx->relid) &&
+			 find_inheritance_children(cx->relid, NoLock) != NIL)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "type of inherited column \"%s\" must be changed in child tables too",
+				   cmd->name);
+	else
+		return true;
+	return false;
+}
+
+/* ALTER COLUMN TYPE: the decision is the same for all descendants. */
+void
+mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
+{
+	MgRetyped  *decided;
+	ListCell   *lc;
+
+	if (!mg_type_allowed(cx, cmd) ||
+		(decided = mg_decide_type_change(cx->fp, cx->relid, cmd)) == NULL)
+		return;
+
+	if (decided->identity)
+		mg_effect(cx->fp, getIdentitySequence(cx->relid, decided->attnum, true),
+				  ShareRowExclusiveLock, MG_ROLE_OTHER,
+				  "the sequence of the identity column changes its type");
+
+	foreach(lc, mg_tree(cx->relid, cx->recurse))
+	{
+		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
+		MgRetyped  *retyped = palloc(sizeof(MgRetyped));
+		MgTask	   *task;
+
+		*retyped = *decided;
+		retyped->attnum = get_attnum(tab->relid, cmd->name);
+		tab->retyped = lappend(tab->retyped, retyped);
+		if (!mg_has_storage(tab->relkind))
+			continue;
+		if (!retyped->rewrite)
+		{
+			mg_note(tab->eff, "the stored values of column \"%s\" stay as they are", cmd->name);
+			continue;
+		}
+		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ALTER_TYPE, (Node *) cmd);
+		task->column = cmd->name;
+		task->reason = psprintf("the values of column \"%s\" are converted from type %s, so the table is rewritten",
+								cmd->name, format_type_be(retyped->oldtype));
+	}
+}
+
+/* An index that is dropped and made again: a build, or the old file. */
+static void
+mg_remake_index(MgAlter *cx, MgTab *tab, Oid index, bool keep)
+{
+	MgTask	   *task;
+
+	mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
+			  "the index is dropped and made again");
+	tab->gone_indexes = lappend_oid(tab->gone_indexes, index);
+	if (!mg_has_storage(tab->relkind))
+		return;
+	task = mg_pending(keep ? &tab->reused : &tab->builds, MG_WORK_BUILD,
+					  MG_CAUSE_ALTER_TYPE_DEPENDENTS, (Node *) linitial(cx->stmt->cmds));
+	task->index = index;
+	if (tab->retyped != NIL)
+		task->column = ((MgRetyped *) linitial(tab->retyped))->column;
+	task->reason = keep
+		? psprintf("index \"%s\" keeps its file", get_rel_name(index))
+		: psprintf("index \"%s\" has to be built anew", get_rel_name(index));
+}
+
+/* The member of a tree of indexes that belongs to a table, or InvalidOid. */
+static Oid
+mg_index_of(List *indexes, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		if (IndexGetRelation(lfirst_oid(lc), true) == relid)
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+/*
+ * The index of a partitioned table: every partition gets a new one, also in
+ * the place of one that could have kept its file.
+ */
+static void
+mg_remake_partitioned_index(MgAlter *cx, MgTab *tab, Oid index)
+{
+	List	   *indexes = mg_tree(index, true);
+	ListCell   *lc;
+
+	foreach(lc, mg_tree(tab->relid, true))
+	{
+		MgTab	   *part = mg_tab_child(cx, lfirst_oid(lc));
+		Oid			part_index = mg_index_of(indexes, part->relid);
+
+		if (OidIsValid(part_index))
+			mg_remake_index(cx, part, part_index, false);
+		else if (mg_has_storage(part->relkind))
+			mg_pending(&part->builds, MG_WORK_BUILD, MG_CAUSE_ALTER_TYPE_DEPENDENTS,
+					   (Node *) linitial(cx->stmt->cmds))->reason =
+				psprintf("it gets an index for \"%s\" of its parent", get_rel_name(index));
+	}
+}
+
+/* An index that depends on a retyped column. */
+static void
+mg_retyped_index(MgAlter *cx, MgTab *tab, Oid index)
+{
+	if (list_member_oid(tab->gone_indexes, index) || get_rel_relispartition(index))
+		return;					/* seen already, or it goes with its parent */
+	if (get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
+		mg_remake_partitioned_index(cx, tab, index);
+	else
+		mg_remake_index(cx, tab, index, mg_index_storage_kept(index, tab->retyped));
+}
+
+/* A CHECK constraint is verified again, on descendants as well. */
+static void
+mg_retyped_check(MgAlter *cx, Form_pg_constraint form)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_tree(form->conrelid, !form->connoinherit))
+	{
+		MgTab	   *tab;
+		MgTask	   *task;
+
+		mg_effect(cx->fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_OTHER, NULL);
+		tab = mg_tab(cx, lfirst_oid(lc), MG_ROLE_OTHER);
+		if (!form->convalidated || !mg_has_storage(tab->relkind))
+			continue;
+		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_ALTER_TYPE_DEPENDENTS,
+						  (Node *) linitial(cx->stmt->cmds));
+		task->constraint = pstrdup(NameStr(form->conname));
+		task->reason = psprintf("every row is checked again against constraint \"%s\"",
+								NameStr(form->conname));
+	}
+}
+
+/* A foreign key: both sides are locked, and it may have to be validated again. */
+static void
+mg_retyped_fkey(MgAlter *cx, MgTab *tab, Form_pg_constraint form)
+{
+	bool		partitioned = get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE;
+	MgTab	   *referencing;
+	ListCell   *lc;
+
+	mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
+					   psprintf("foreign key \"%s\" is dropped and made again", NameStr(form->conname)));
+	mg_lock_referenced(cx->fp, form->conrelid, AccessExclusiveLock,
+					   psprintf("foreign key \"%s\" is dropped and made again", NameStr(form->conname)));
+	referencing = mg_tab(cx, form->conrelid, MG_ROLE_PEER);
+	if (!form->convalidated ||
+		(tab->rewrites == NIL && referencing->rewrites == NIL &&
+		 mg_fkey_still_proven(form->oid, tab->relid, tab->retyped)))
+		return;
+	foreach(lc, mg_tree(form->conrelid, partitioned))
+	{
+		MgTab	   *leaf = mg_tab(cx, lfirst_oid(lc), MG_ROLE_PEER);
+
+		if (leaf->relkind == RELKIND_RELATION)
+			mg_validate_fkey(leaf, form->confrelid,
+							 tab->rewrites != NIL ? MG_CAUSE_ALTER_TYPE
+							 : MG_CAUSE_ALTER_TYPE_DEPENDENTS,
+							 (Node *) linitial(cx->stmt->cmds), pstrdup(NameStr(form->conname)),
+							 false);
+	}
+}
+
+/* A constraint that depends on a retyped column. */
+static void
+mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
+{
+	HeapTuple	tuple;
+	Form_pg_constraint form;
+
+	if (list_member_oid(*seen, conoid) || list_member_oid(tab->gone_constraints, conoid))
+		return;
+	*seen = lappend_oid(*seen, conoid);
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	if (form->conislocal)		/* inherited ones are made again with their parent's */
+	{
+		switch (form->contype)
+		{
+			case CONSTRAINT_CHECK:
+				mg_retyped_check(cx, form);
+				break;
+			case CONSTRAINT_FOREIGN:
+				mg_retyped_fkey(cx, tab, form);
+				break;
+			case CONSTRAINT_PRIMARY:
+			case CONSTRAINT_UNIQUE:
+			case CONSTRAINT_EXCLUSION:
+				mg_retyped_index(cx, tab, form->conindid);
+				break;
+			default:
+				break;
+		}
+	}
+	ReleaseSysCache(tuple);
+}
+
+/* Dependents that core does not make again: it refuses. */
+static const struct
+{
+	Oid			classid;
+	const char *used;
+}			mg_type_blockers[] = {
+	{ProcedureRelationId, "by a function or procedure"},
+	{RewriteRelationId, "by a view or rule"},
+	{TriggerRelationId, "in a trigger definition"},
+	{PolicyRelationId, "in a policy definition"},
+	{PublicationRelRelationId, "by a publication WHERE clause"}
+};
+
+/* Is there something that makes core refuse? */
+static bool
+mg_type_blocked(MgAlter *cx, const MgRetyped *retyped, const ObjectAddress *object, Oid relid)
+{
+	for (int i = 0; i < (int) lengthof(mg_type_blockers); i++)
+	{
+		if (object->classId != mg_type_blockers[i].classid)
+			continue;
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter type of a column used %s",
+				   mg_type_blockers[i].used);
+		return true;
+	}
+	if (object->classId == AttrDefaultRelationId)
+	{
+		ObjectAddress column = GetAttrDefaultColumnAddress(object->objectId);
+
+		if (column.objectId == relid && column.objectSubId != retyped->attnum)
+		{
+			mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+					   "cannot alter type of a column used by a generated column");
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A statistics object of another table locks that table. */
+static void
+mg_retyped_statistics(MgAlter *cx, Oid stxoid)
+{
+	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(stxoid));
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	mg_effect(cx->fp, ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid,
+			  ShareUpdateExclusiveLock, MG_ROLE_OTHER, NULL);
+	ReleaseSysCache(tuple);
+}
+
+/* Everything that depends on one retyped column of one table. */
+static void
+mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key[3];
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(tab->relid));
+	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(retyped->attnum));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 3, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		ObjectAddress object;
+
+		ObjectAddressSubSet(object, form->classid, form->objid, form->objsubid);
+		if (mg_type_blocked(cx, retyped, &object, tab->relid))
+			break;
+		if (object.classId == ConstraintRelationId)
+			mg_retyped_constraint(cx, tab, object.objectId, seen);
+		else if (object.classId == StatisticExtRelationId)
+			mg_retyped_statistics(cx, object.objectId);
+		else if (object.classId == RelationRelationId)
+		{
+			char		relkind = get_rel_relkind(object.objectId);
+			Oid			conoid = InvalidOid;
+
+			if (relkind != RELKIND_INDEX && relkind != RELKIND_PARTITIONED_INDEX)
+				continue;
+			conoid = get_index_constraint(object.objectId);
+			if (OidIsValid(conoid))
+				mg_retyped_constraint(cx, tab, conoid, seen);
+			else
+				mg_retyped_index(cx, tab, object.objectId);
+		}
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+}
+
+/* After all type changes are known: what has to be made again. */
+void
+mg_alter_type_dependents(MgAlter *cx)
+{
+	List	   *seen = NIL;
+
+	/* making a foreign key again may bring further tables to the end of the list */
+	for (int i = 0; i < list_length(cx->tabs); i++)
+	{
+		MgTab	   *tab = list_nth(cx->tabs, i);
+		ListCell   *lc;
+
+		foreach(lc, tab->retyped)
+			mg_retyped_column(cx, tab, lfirst(lc), &seen);
+	}
+}

@@ -1,0 +1,160 @@
+/*
+ * preload.c
+ *
+ * Owns the one thing that CREATE EXTENSION has to say: an event trigger alone
+ * does not see every statement, preloading the library does.
+ *
+ * The extension script runs with client_min_messages raised, so the NOTICE
+ * waits for the end of the transaction, when there also is no doubt any more
+ * whether the extension exists.
+ */
+#include "mg.h"
+
+#include "catalog/pg_db_role_setting.h"
+#include "utils/array.h"
+
+static bool mg_reminder_due = false;
+
+/* The value of a setting that ALTER DATABASE ... SET gave this database, or NULL. */
+static char *
+mg_database_setting(const char *name)
+{
+	Relation	catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *value = NULL;
+
+	ScanKeyInit(&keys[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(MyDatabaseId));
+	ScanKeyInit(&keys[1], Anum_pg_db_role_setting_setrole, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(InvalidOid));
+	scan = systable_beginscan(catalog, DbRoleSettingDatidRolidIndexId, true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
+										  RelationGetDescr(catalog), &isnull);
+		Datum	   *items = NULL;
+		int			nitems = 0;
+
+		if (!isnull)
+			deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &items,
+							  NULL, &nitems);
+		for (int i = 0; i < nitems; i++)
+		{
+			char	   *item = TextDatumGetCString(items[i]);
+			size_t		len = strlen(name);
+
+			if (strncmp(item, name, len) == 0 && item[len] == '=')
+				value = item + len + 1;
+		}
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return value;
+}
+
+/* Is this how a preload list can name the library? */
+static bool
+mg_is_this_library(const char *entry)
+{
+	const char *base = strrchr(entry, '/');
+
+	base = base ? base + 1 : entry;
+	return strcmp(base, "migration_guard") == 0 ||
+		strcmp(base, "migration_guard" DLSUFFIX) == 0;
+}
+
+/* The entries of a preload list; NIL if it is empty. */
+static List *
+mg_preload_entries(const char *value)
+{
+	List	   *entries = NIL;
+
+	if (value == NULL || !SplitDirectoriesString(pstrdup(value), ',', &entries))
+		return NIL;
+	return entries;
+}
+
+static bool
+mg_names_this_library(const char *value)
+{
+	ListCell   *lc;
+
+	foreach(lc, mg_preload_entries(value))
+	{
+		if (mg_is_this_library(lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+/* Tell how to preload the library, unless it is done. */
+static void
+mg_remind_now(void)
+{
+	const char *session = mg_database_setting("session_preload_libraries");
+	StringInfoData command;
+	ListCell   *lc;
+
+	if (session == NULL)
+		session = GetConfigOption("session_preload_libraries", true, false);
+	if (mg_names_this_library(session) ||
+		mg_names_this_library(GetConfigOption("shared_preload_libraries", true, false)))
+		return;
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "ALTER DATABASE %s SET session_preload_libraries = ",
+					 quote_identifier(get_database_name(MyDatabaseId)));
+	foreach(lc, mg_preload_entries(session))
+		appendStringInfo(&command, "%s, ", quote_literal_cstr(lfirst(lc)));
+	appendStringInfoString(&command, "'migration_guard';");
+
+	ereport(NOTICE,
+			errmsg("migration_guard is not preloaded"),
+			errdetail("Sessions load it when they run DDL, but some statements do not count as DDL "
+					  "there: VACUUM FULL, CLUSTER, REINDEX, TRUNCATE and LOCK TABLE are not "
+					  "judged as the first one of a session."),
+			errhint("To have new sessions preload it, run: %s", command.data));
+}
+
+/* The transaction of CREATE EXTENSION ends. */
+static void
+mg_remind_at_commit(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (!mg_reminder_due)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			mg_reminder_due = false;
+			if (OidIsValid(get_extension_oid("migration_guard", true)))
+				mg_remind_now();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PRE_PREPARE:
+			mg_reminder_due = false;
+			break;
+		default:
+			break;
+	}
+}
+
+PG_FUNCTION_INFO_V1(mg_remind);
+
+/* Called once by the extension script, which drops the SQL function again. */
+Datum
+mg_remind(PG_FUNCTION_ARGS)
+{
+	static bool registered = false;
+
+	(void) fcinfo;
+	if (!registered)
+		RegisterXactCallback(mg_remind_at_commit, NULL);
+	registered = true;
+	mg_reminder_due = true;
+	PG_RETURN_VOID();
+}

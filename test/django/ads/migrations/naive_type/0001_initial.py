@@ -1,0 +1,1 @@
+from ads.initial import Migration  # noqa: F401

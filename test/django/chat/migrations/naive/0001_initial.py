@@ -1,0 +1,1 @@
+from chat.initial import Migration  # noqa: F401

@@ -1,0 +1,1 @@
+from servers.initial import Migration  # noqa: F401

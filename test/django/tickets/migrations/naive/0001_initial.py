@@ -1,0 +1,1 @@
+from tickets.initial import Migration  # noqa: F401

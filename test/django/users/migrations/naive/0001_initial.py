@@ -1,0 +1,1 @@
+from users.initial import Migration  # noqa: F401

@@ -1,0 +1,251 @@
+# MgTest.pm
+#
+# What the TAP tests of migration_guard share: a server with low thresholds, a
+# fixture of tables on both sides of them, and a psql whose messages come back
+# with severity and SQLSTATE, so that no test depends on the wording.
+package MgTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+  mg_node mg_fixture mg_psql mg_value mg_refused mg_passes mg_errors
+  mg_warnings mg_session mg_tell mg_close);
+
+# Every session of a test ends within this time, or the test fails.
+my $limit = 120;
+
+# One row short of nothing is enough to be judged, a thousand to be refused.
+my $thresholds = <<'EOM';
+autovacuum = off
+fsync = off
+max_connections = 40
+max_prepared_transactions = 5
+log_line_prefix = '%m [%p] %a %e '
+migration_guard.warn_rows = 100
+migration_guard.block_rows = 1000
+migration_guard.warn_size = -1
+migration_guard.block_size = -1
+EOM
+
+# A running server.  Options: preload => value of shared_preload_libraries,
+# conf => further lines, new => options of PostgreSQL::Test::Cluster->new.
+sub mg_node
+{
+	my ($name, %opt) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, %{ $opt{new} || {} });
+
+	$node->init;
+	$node->append_conf('postgresql.conf', $thresholds);
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = '$opt{preload}'")
+	  if $opt{preload};
+	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
+	$node->start;
+	return $node;
+}
+
+# The tables most tests work on.  big, its child tables and the partitions of
+# parted are over block_rows, medium is over warn_rows, small is under both.
+sub mg_fixture
+{
+	my ($node, $db, $owner) = @_;
+	my $as = $owner ? "SET SESSION AUTHORIZATION $owner;" : '';
+
+	my $res = mg_psql($node, $db, <<EOM);
+SET migration_guard.mode = 'off';
+$as
+CREATE TABLE public.big (id int PRIMARY KEY, a int, b text, ts timestamp);
+CREATE TABLE public.medium (id int PRIMARY KEY, a int);
+CREATE TABLE public.small (id int PRIMARY KEY, a int);
+CREATE TABLE public.ref (id int PRIMARY KEY, big_id int REFERENCES public.big);
+CREATE TABLE public.parted (id int NOT NULL, v varchar(20)) PARTITION BY RANGE (id);
+CREATE TABLE public.parted_1 PARTITION OF public.parted FOR VALUES FROM (1) TO (2001);
+CREATE TABLE public.parted_2 PARTITION OF public.parted FOR VALUES FROM (2001) TO (4001);
+CREATE TABLE public.parted_rest PARTITION OF public.parted DEFAULT;
+INSERT INTO public.big SELECT i, i, 'row ' || i, 'epoch' FROM generate_series(1, 2000) i;
+INSERT INTO public.medium SELECT i, i FROM generate_series(1, 300) i;
+INSERT INTO public.small SELECT i, i FROM generate_series(1, 10) i;
+INSERT INTO public.ref SELECT i, i FROM generate_series(1, 2000) i;
+INSERT INTO public.parted SELECT i, 'v' || i FROM generate_series(1, 6000) i;
+ANALYZE public.big, public.medium, public.small, public.ref, public.parted;
+EOM
+	die "fixture failed:\n$res->{err}" if mg_errors($res);
+	return;
+}
+
+# Run SQL in a fresh session.  Options: user, app (application_name),
+# options (PGOPTIONS), string => 1 (one query string of the simple protocol
+# instead of statement by statement).  Errors do not stop the script.
+sub mg_psql
+{
+	my ($node, $db, $sql, %opt) = @_;
+	my ($out, $err) = ('', '');
+	my @cmd = (
+		$node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=verbose',
+		'-v', 'SHOW_CONTEXT=never', '-d', mg_connstr($node, $db, %opt));
+	local %ENV = $node->_get_env(
+		PGOPTIONS => $opt{options},
+		PGAPPNAME => $opt{app} || 'mg_test');
+
+	push @cmd, '-c', $sql if $opt{string};
+	my $h = IPC::Run::start(
+		\@cmd,
+		'<', \($opt{string} ? '' : $sql),
+		'>', \$out,
+		'2>', \$err,
+		IPC::Run::timeout($limit));
+	my $ok = eval { IPC::Run::finish($h); 1; };
+	if (!$ok)
+	{
+		IPC::Run::kill_kill($h);
+		$err .= "psql:0: ERROR:  57014: no answer within $limit s\n";
+	}
+	chomp $out;
+	return { out => $out, err => $err, messages => mg_messages($err) };
+}
+
+sub mg_connstr
+{
+	my ($node, $db, %opt) = @_;
+
+	$db =~ s/([\\'])/\\$1/g;
+	return
+	    "host='"
+	  . $node->host
+	  . "' port="
+	  . $node->port
+	  . " dbname='$db'"
+	  . ($opt{user} ? " user='$opt{user}'" : '');
+}
+
+# psql's stderr, in verbose form, as a list of messages.
+sub mg_messages
+{
+	my ($err) = @_;
+	my @messages;
+
+	foreach my $line (split /\n/, $err)
+	{
+		if ($line =~
+			/^(?:psql:[^:]*:\d+: )?(ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|LOG|DEBUG):  (?:([0-9A-Z]{5}): )?(.*)$/
+		  )
+		{
+			push @messages, { severity => $1, state => $2 // '', text => $3 };
+		}
+		elsif ($line =~ /^psql: error: .*?(FATAL|ERROR):  (.*)$/)
+		{
+			push @messages, { severity => $1, state => '', text => $2 };
+		}
+		elsif (@messages)
+		{
+			$messages[-1]{text} .= "\n$line";
+		}
+	}
+	return \@messages;
+}
+
+# SQLSTATEs of the errors of a result, in order.
+sub mg_errors
+{
+	my ($res) = @_;
+
+	return map { $_->{state} || 'error' }
+	  grep { $_->{severity} =~ /^(ERROR|FATAL|PANIC)$/ } @{ $res->{messages} };
+}
+
+# SQLSTATEs of the guard's warnings in a result, in order.
+sub mg_warnings
+{
+	my ($res) = @_;
+
+	return map { $_->{state} }
+	  grep { $_->{severity} eq 'WARNING' && $_->{state} =~ /^MG/ }
+	  @{ $res->{messages} };
+}
+
+# The output of a script that has to succeed.
+sub mg_value
+{
+	my ($node, $db, $sql, %opt) = @_;
+	my $res = mg_psql($node, $db, $sql, %opt);
+
+	die "query failed: $sql\n$res->{err}" if mg_errors($res);
+	return $res->{out};
+}
+
+# The script raised exactly these errors (SQLSTATEs, in order).
+sub mg_refused
+{
+	my ($res, $states, $name) = @_;
+	my $ok = is(join(' ', mg_errors($res)), $states, $name);
+
+	diag("output: $res->{out}\nmessages: $res->{err}") unless $ok;
+	return $ok;
+}
+
+# The script raised no error.
+sub mg_passes
+{
+	my ($res, $name) = @_;
+
+	return mg_refused($res, '', $name);
+}
+
+# A session that stays open: start, then mg_tell() it statements.
+sub mg_session
+{
+	my ($node, $db, %opt) = @_;
+	my $s = { in => '', out => '', err => '', n => 0 };
+	my @cmd = (
+		$node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=verbose',
+		'-v', 'SHOW_CONTEXT=never', '-f', '-', '-d',
+		mg_connstr($node, $db, %opt));
+	local %ENV = $node->_get_env(
+		PGOPTIONS => $opt{options},
+		PGAPPNAME => $opt{app} || 'mg_test');
+
+	$s->{timer} = IPC::Run::timeout($limit);
+	$s->{h} = IPC::Run::start(\@cmd, '<', \$s->{in}, '>', \$s->{out}, '2>',
+		\$s->{err}, $s->{timer});
+	return $s;
+}
+
+# Send SQL to an open session and wait until it is done; a result as mg_psql's.
+sub mg_tell
+{
+	my ($s, $sql) = @_;
+	my $mark = 'mg-done-' . ++$s->{n};
+
+	$s->{out} = '';
+	$s->{err} = '';
+	$s->{timer}->start($limit);
+	$s->{in} .= "$sql\n\\echo $mark\n\\warn $mark\n";
+	IPC::Run::pump($s->{h})
+	  until $s->{out} =~ /^$mark$/m && $s->{err} =~ /^(?:psql:.*: )?$mark$/m;
+	$s->{out} =~ s/^$mark\n?//m;
+	chomp $s->{out};
+	$s->{err} =~ s/^(?:psql:.*: )?$mark\n?//m;
+	return {
+		out => $s->{out},
+		err => $s->{err},
+		messages => mg_messages($s->{err})
+	};
+}
+
+sub mg_close
+{
+	my ($s) = @_;
+
+	$s->{in} .= "\\q\n";
+	IPC::Run::finish($s->{h});
+	return;
+}
+
+1;
