@@ -707,6 +707,7 @@ typedef struct MgProof
 	Oid			relid;
 	List	   *test;
 	List	   *gone;
+	bool		marks;			/* NOT NULL marks count as well */
 	bool		implied;
 } MgProof;
 
@@ -790,8 +791,9 @@ mg_prove(void *arg)
 	List	   *known;
 
 	mg_become_owner(proof->relid, &saved);
-	known = list_concat(mg_known_not_null(proof->relid),
-						mg_known_checks(proof->relid, proof->gone));
+	known = mg_known_checks(proof->relid, proof->gone);
+	if (proof->marks)
+		known = list_concat(known, mg_known_not_null(proof->relid));
 	proof->implied = predicate_implied_by(proof->test, known, true);
 	mg_become_self(&saved);
 }
@@ -805,15 +807,20 @@ mg_prove(void *arg)
 bool
 mg_constraints_imply(Oid relid, List *test, List *gone)
 {
-	MgProof		proof = {.relid = relid,.test = test,.gone = gone};
+	MgProof		proof = {.relid = relid,.test = test,.gone = gone,.marks = true};
 
 	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;
 }
 
-/* Is it proven that a column has no nulls?  NotNullImpliedByRelConstraints(). */
+/*
+ * Is it proven by CHECK constraints that a column has no nulls?  Follows
+ * NotNullImpliedByRelConstraints(), where the marks of columns do not count.
+ */
 bool
 mg_not_null_proven(Oid relid, AttrNumber attnum, List *gone_constraints)
 {
-	return mg_constraints_imply(relid, list_make1(mg_null_test(relid, attnum)),
-								gone_constraints);
+	MgProof		proof = {.relid = relid,.gone = gone_constraints};
+
+	proof.test = list_make1(mg_null_test(relid, attnum));
+	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;
 }

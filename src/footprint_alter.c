@@ -237,27 +237,34 @@ mg_name_in(List *names, const char *name)
 	return false;
 }
 
-/* Drop a column or constraint of a table, and remember what later passes must not count on. */
+/* Drop columns or constraints, and remember what later passes must not count on. */
 void
-mg_drop_with(MgAlter *cx, MgTab *tab, Oid classid, Oid objid, int32 objsubid,
-			 DropBehavior behavior)
+mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior)
 {
-	ObjectAddress *named = palloc(sizeof(ObjectAddress));
 	ListCell   *lc;
 
-	ObjectAddressSubSet(*named, classid, objid, objsubid);
-	foreach(lc, mg_drop_objects(cx->fp, list_make1(named), behavior, false))
+	foreach(lc, mg_drop_objects(cx->fp, named, behavior, false))
 	{
 		ObjectAddress *object = lfirst(lc);
 
 		if (object->classId == RelationRelationId && object->objectSubId == 0)
-			tab->gone_indexes = lappend_oid(tab->gone_indexes, object->objectId);
+			cx->gone_indexes = lappend_oid(cx->gone_indexes, object->objectId);
 		else if (object->classId == ConstraintRelationId)
 		{
-			tab->gone_constraints = lappend_oid(tab->gone_constraints, object->objectId);
+			cx->gone_constraints = lappend_oid(cx->gone_constraints, object->objectId);
 			cx->fp->dropped = lappend_oid(cx->fp->dropped, object->objectId);
 		}
 	}
+}
+
+/* An address to hand to mg_drop_with(). */
+ObjectAddress *
+mg_address(Oid classid, Oid objid, int32 objsubid)
+{
+	ObjectAddress *address = palloc(sizeof(ObjectAddress));
+
+	ObjectAddressSubSet(*address, classid, objid, objsubid);
+	return address;
 }
 
 /*
@@ -307,7 +314,7 @@ mg_settle_rewrite(MgAlter *cx, MgTab *tab)
 	{
 		MgTask	   *build;
 
-		if (list_member_oid(tab->gone_indexes, lfirst_oid(lc)))
+		if (list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
 			continue;
 		mg_effect(cx->fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_INDEX,
 				  "the index is built anew with its table");
@@ -530,6 +537,7 @@ mg_footprint_alter_table(MgFootprint *fp, Node *node)
 	}
 	cx.fp = fp;
 	cx.stmt = stmt;
+	cx.gone_constraints = fp->script ? list_copy(fp->script->dropped) : NIL;
 	cx.lockmode = AlterTableGetLockLevel(stmt->cmds);
 	cx.recurse = stmt->relation->inh;
 	cx.relid = mg_lookup_relation(fp, stmt->relation, stmt->missing_ok);

@@ -137,13 +137,13 @@ mg_alter_add_column(MgAlter *cx, AlterTableCmd *cmd)
  * ONLY, for their count of inherited definitions changes.
  */
 static void
-mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd)
+mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd, List **named)
 {
 	MgTab	   *tab = mg_tab_child(cx, relid);
 	ListCell   *lc;
 
 	check_stack_depth();
-	mg_drop_with(cx, tab, RelationRelationId, relid, get_attnum(relid, cmd->name), cmd->behavior);
+	*named = lappend(*named, mg_address(RelationRelationId, relid, get_attnum(relid, cmd->name)));
 	tab->gone_columns = lappend(tab->gone_columns, cmd->name);
 	if (!has_subclass(relid))
 		return;
@@ -153,7 +153,7 @@ mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd)
 
 		if (mg_attribute(lfirst_oid(lc), cmd->name, &att) && cx->recurse &&
 			att.attinhcount == 1 && !att.attislocal)
-			mg_drop_column_tree(cx, lfirst_oid(lc), cmd);
+			mg_drop_column_tree(cx, lfirst_oid(lc), cmd, named);
 		else
 			mg_tab_child(cx, lfirst_oid(lc));
 	}
@@ -164,6 +164,7 @@ void
 mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 {
 	FormData_pg_attribute att;
+	List	   *named = NIL;
 
 	if (!mg_attribute(cx->relid, cmd->name, &att))
 	{
@@ -180,13 +181,21 @@ mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 	else if (att.attinhcount > 0)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot drop inherited column \"%s\"",
 				   cmd->name);
+	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot drop column \"%s\" because it is part of the partition key of relation \"%s\"",
+				   cmd->name, get_rel_name(cx->relid));
 	else
-		mg_drop_column_tree(cx, cx->relid, cmd);
+	{
+		/* columns of children may depend on each other's objects, so all go together */
+		mg_drop_column_tree(cx, cx->relid, cmd, &named);
+		mg_drop_with(cx, named, cmd->behavior);
+	}
 }
 
 /* SET NOT NULL on one table. */
 static void
-mg_set_not_null_table(MgTab *tab, const char *column, MgCause cause, Node *node)
+mg_set_not_null_table(MgAlter *cx, MgTab *tab, const char *column, MgCause cause, Node *node)
 {
 	FormData_pg_attribute att;
 	bool		existing = mg_attribute(tab->relid, column, &att);
@@ -203,7 +212,7 @@ mg_set_not_null_table(MgTab *tab, const char *column, MgCause cause, Node *node)
 	}
 	if (!mg_has_storage(tab->relkind))
 		return;
-	if (existing && mg_not_null_proven(tab->relid, att.attnum, tab->gone_constraints))
+	if (existing && mg_not_null_proven(tab->relid, att.attnum, cx->gone_constraints))
 	{
 		mg_note(tab->eff,
 				"a valid CHECK constraint proves that column \"%s\" has no nulls, so it is not scanned",
@@ -240,7 +249,7 @@ mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCause cause, No
 		return;
 	}
 	foreach(lc, mg_tree(cx->relid, recurse))
-		mg_set_not_null_table(mg_tab_child(cx, lfirst_oid(lc)), column, cause, node);
+		mg_set_not_null_table(cx, mg_tab_child(cx, lfirst_oid(lc)), column, cause, node);
 }
 
 /* DROP NOT NULL: later passes must not count on it. */

@@ -400,8 +400,7 @@ mg_add_key(MgAlter *cx, Constraint *con, Node *node)
 		foreach(lc, mg_index_list(cx->relid))
 		{
 			if (mg_index_is_primary(lfirst_oid(lc)) &&
-				!list_member_oid(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->gone_indexes,
-								 lfirst_oid(lc)))
+				!list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
 			{
 				mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 						   "multiple primary keys for table \"%s\" are not allowed",
@@ -604,25 +603,25 @@ mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
 
 /* What goes with one constraint of one table. */
 static void
-mg_drop_constraint_objects(MgAlter *cx, MgTab *tab, Form_pg_constraint form, DropBehavior behavior)
+mg_drop_constraint_objects(MgAlter *cx, Form_pg_constraint form, DropBehavior behavior)
 {
 	if (form->contype == CONSTRAINT_FOREIGN)
 		mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
 						   psprintf("its triggers of foreign key \"%s\" are dropped",
 									NameStr(form->conname)));
-	mg_drop_with(cx, tab, ConstraintRelationId, form->oid, 0, behavior);
+	mg_drop_with(cx, list_make1(mg_address(ConstraintRelationId, form->oid, 0)), behavior);
 }
 
 /* DROP CONSTRAINT on a table and, level by level, on its descendants. */
 static void
 mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *cmd)
 {
-	MgTab	   *tab = mg_tab_child(cx, relid);
 	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
 	ListCell   *lc;
 
 	check_stack_depth();
-	mg_drop_constraint_objects(cx, tab, form, cmd->behavior);
+	mg_tab_child(cx, relid);
+	mg_drop_constraint_objects(cx, form, cmd->behavior);
 	if (form->connoinherit || form->contype != CONSTRAINT_CHECK || !has_subclass(relid))
 		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))

@@ -23,8 +23,8 @@
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 
-/* Is the column part of the partition key? */
-static bool
+/* Is the column, by name rather than in an expression, part of the partition key? */
+bool
 mg_in_partition_key(Oid relid, AttrNumber attnum)
 {
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relid));
@@ -142,7 +142,7 @@ mg_remake_index(MgAlter *cx, MgTab *tab, Oid index, bool keep)
 
 	mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
 			  "the index is dropped and made again");
-	tab->gone_indexes = lappend_oid(tab->gone_indexes, index);
+	cx->gone_indexes = lappend_oid(cx->gone_indexes, index);
 	if (!mg_has_storage(tab->relkind))
 		return;
 	task = mg_pending(keep ? &tab->reused : &tab->builds, MG_WORK_BUILD,
@@ -197,7 +197,7 @@ mg_remake_partitioned_index(MgAlter *cx, MgTab *tab, Oid index)
 static void
 mg_retyped_index(MgAlter *cx, MgTab *tab, Oid index)
 {
-	if (list_member_oid(tab->gone_indexes, index) || get_rel_relispartition(index))
+	if (list_member_oid(cx->gone_indexes, index) || get_rel_relispartition(index))
 		return;					/* seen already, or it goes with its parent */
 	if (get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
 		mg_remake_partitioned_index(cx, tab, index);
@@ -265,7 +265,7 @@ mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 	HeapTuple	tuple;
 	Form_pg_constraint form;
 
-	if (list_member_oid(*seen, conoid) || list_member_oid(tab->gone_constraints, conoid))
+	if (list_member_oid(*seen, conoid) || list_member_oid(cx->gone_constraints, conoid))
 		return;
 	*seen = lappend_oid(*seen, conoid);
 	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));

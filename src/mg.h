@@ -275,6 +275,7 @@ typedef struct MgScript
 	List	   *gone;			/* of Oid: dropped or renamed away by earlier statements */
 	List	   *altered;		/* of Oid: relations changed by earlier statements */
 	List	   *columns;		/* of MgScriptColumn: added or renamed by earlier statements */
+	List	   *dropped;		/* OIDs of constraints dropped by earlier statements */
 	List	   *constraints;	/* of MgScriptConstraint: added by earlier statements */
 	List	   *locks;			/* of MgScriptLock: taken in the simulated transaction */
 	bool		changed;		/* some earlier statement may have made functions, types, ... */

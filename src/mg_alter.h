@@ -22,6 +22,8 @@
 
 #include "mg.h"
 
+#include "catalog/objectaddress.h"
+
 /* The passes of core's phase 2, in their order, after what phase 1 decides. */
 typedef enum MgPass
 {
@@ -48,8 +50,6 @@ typedef struct MgTab
 	List	   *reused;			/* of MgTask: indexes whose files are kept unless the table is rewritten */
 	List	   *copies;			/* of MgTask: SET TABLESPACE */
 	List	   *fkeys;			/* of MgForeignKey: to be validated */
-	List	   *gone_indexes;	/* OIDs of indexes that do not survive as such */
-	List	   *gone_constraints;	/* OIDs of constraints dropped by the statement */
 	List	   *retyped;		/* of MgRetyped */
 	List	   *added;			/* of MgNewColumn: columns added by the statement */
 	List	   *gone_columns;	/* of char *: names that the statement drops */
@@ -109,6 +109,8 @@ typedef struct MgAlter
 	LOCKMODE	lockmode;
 	bool		recurse;		/* no ONLY */
 	List	   *tabs;			/* of MgTab, in the order they were met */
+	List	   *gone_indexes;	/* OIDs of indexes that do not survive as such */
+	List	   *gone_constraints;	/* OIDs of constraints dropped by the statement, or the script */
 } MgAlter;
 
 /* footprint_alter.c */
@@ -120,8 +122,8 @@ extern AttrNumber mg_column(MgAlter *cx, Oid relid, const char *name);
 extern bool mg_has_storage(char relkind);
 extern MgNewColumn *mg_tab_new_column(MgTab *tab, const char *name);
 extern bool mg_name_in(List *names, const char *name);
-extern void mg_drop_with(MgAlter *cx, MgTab *tab, Oid classid, Oid objid, int32 objsubid,
-						 DropBehavior behavior);
+extern void mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior);
+extern ObjectAddress *mg_address(Oid classid, Oid objid, int32 objsubid);
 
 /* footprint_property.c */
 extern void mg_alter_column_exists(MgAlter *cx, AlterTableCmd *cmd);
@@ -143,6 +145,7 @@ extern void mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCau
 							Node *node);
 
 /* footprint_type.c */
+extern bool mg_in_partition_key(Oid relid, AttrNumber attnum);
 extern void mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_type_dependents(MgAlter *cx);
 

@@ -388,7 +388,7 @@ def watch(watcher, pid, thread, blockers):
         for oid, mode, _ in waiting:
             if oid in by_relation:
                 by_relation[oid].release(watcher, again=mode != MODES[-1])
-        if not waiting:
+        if run(watcher, "select 1 from pg_locks where pid = %d and locktype <> 'relation' and not granted" % pid):
             behind = set(run(watcher, 'select pg_blocking_pids(%d)' % pid)[0][0])
             for blocker in blockers:
                 if behind & blocker.pids():
