@@ -3,6 +3,20 @@
 \echo Use "CREATE EXTENSION migration_guard" to load this file. \quit
 
 --
+-- Before anything else: not in a schema that somebody else has put there.
+-- When all is done, the administrator is told about preloading.
+--
+
+CREATE FUNCTION migration_guard.install()
+RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mg_install';
+
+SELECT migration_guard.install();
+
+DROP FUNCTION migration_guard.install();
+
+--
 -- Dry runs: nothing is executed, waited for, or locked.
 --
 
@@ -250,16 +264,3 @@ CREATE EVENT TRIGGER migration_guard ON ddl_command_start
     EXECUTE FUNCTION migration_guard.guard_ddl();
 
 ALTER EVENT TRIGGER migration_guard ENABLE ALWAYS;
-
---
--- An event trigger does not see everything: say so, once.
---
-
-CREATE FUNCTION migration_guard.remind()
-RETURNS void
-LANGUAGE C
-AS 'MODULE_PATHNAME', 'mg_remind';
-
-SELECT migration_guard.remind();
-
-DROP FUNCTION migration_guard.remind();

@@ -20,7 +20,6 @@ BEGIN
 END;
 $$;
 CALL make_parted(1000);
-CALL make_parted(2500);
 CALL make_parted(5000);
 
 -- A hundred tables with rows, and scripts of 10,000 statements about them: one

@@ -15,14 +15,14 @@ static void mg_line(StringInfo buf, const char *fmt, va_list args) pg_attribute_
 static void
 mg_line(StringInfo buf, const char *fmt, va_list args)
 {
-	char		stack[1024];
-	char	   *text = stack;
-	size_t		size = sizeof(stack);
+	char stack[1024];
+	char *text = stack;
+	size_t size = sizeof(stack);
 
 	for (;;)
 	{
-		va_list		copy;
-		size_t		needed;
+		va_list copy;
+		size_t needed;
 
 		va_copy(copy, args);
 		needed = pvsnprintf(text, size, fmt, copy);
@@ -39,9 +39,9 @@ mg_line(StringInfo buf, const char *fmt, va_list args)
 
 /* Add a sentence. */
 void
-mg_say(StringInfo buf, const char *fmt,...)
+mg_say(StringInfo buf, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, fmt);
 	mg_line(buf, fmt, args);
@@ -50,9 +50,9 @@ mg_say(StringInfo buf, const char *fmt,...)
 
 /* Add a statement; the semicolon is put here. */
 void
-mg_sql(StringInfo buf, const char *fmt,...)
+mg_sql(StringInfo buf, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, fmt);
 	mg_line(buf, fmt, args);
@@ -80,12 +80,12 @@ mg_literal(Oid relid)
 List *
 mg_nodes(MgFinding *finding)
 {
-	List	   *nodes = NIL;
-	ListCell   *lc;
+	List *nodes = NIL;
+	ListCell *lc;
 
 	foreach(lc, finding->tasks)
 	{
-		Node	   *node = ((MgTask *) lfirst(lc))->node;
+		Node *node = ((MgTask *) lfirst(lc))->node;
 
 		if (node)
 			nodes = list_append_unique_ptr(nodes, node);
@@ -97,7 +97,7 @@ mg_nodes(MgFinding *finding)
 AlterTableCmd *
 mg_subcommand(MgFootprint *fp, Node *node)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (node == NULL || !IsA(fp->stmt, AlterTableStmt))
 		return NULL;
@@ -129,7 +129,7 @@ static List *
 mg_add_constraint(List *result, Constraint *con, ColumnDef *column, Node *node)
 {
 	MgConstraint *item;
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, result)
 	{
@@ -150,14 +150,14 @@ mg_add_constraint(List *result, Constraint *con, ColumnDef *column, Node *node)
 List *
 mg_constraints(MgFootprint *fp, MgFinding *finding, ConstrType contype)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, mg_nodes(finding))
 	{
-		Node	   *node = lfirst(lc);
+		Node *node = lfirst(lc);
 		AlterTableCmd *cmd = mg_subcommand(fp, node);
-		ListCell   *lc2;
+		ListCell *lc2;
 
 		if (cmd == NULL || cmd->def == NULL)
 			continue;
@@ -185,15 +185,15 @@ bool
 mg_has_cause(MgFootprint *fp, Node *node, MgCause cause)
 {
 	AlterTableCmd *cmd = mg_subcommand(fp, node);
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, fp->effects)
 	{
-		ListCell   *lc2;
+		ListCell *lc2;
 
 		foreach(lc2, ((MgEffect *) lfirst(lc))->tasks)
 		{
-			MgTask	   *task = lfirst(lc2);
+			MgTask *task = lfirst(lc2);
 
 			if (task->cause == cause && mg_subcommand(fp, task->node) == cmd)
 				return true;
@@ -218,14 +218,14 @@ mg_has_other_cause(MgFootprint *fp, Node *node, MgCause cause)
 void
 mg_say_rest(MgFootprint *fp, StringInfo buf)
 {
-	List	   *judged = NIL;
-	ListCell   *lc;
+	List *judged = NIL;
+	ListCell *lc;
 
 	if (!IsA(fp->stmt, AlterTableStmt))
 		return;
 	foreach(lc, fp->effects)
 	{
-		ListCell   *lc2;
+		ListCell *lc2;
 
 		foreach(lc2, ((MgEffect *) lfirst(lc))->tasks)
 		{
@@ -258,7 +258,8 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 	else if (has_subclass(relid))
 		size = psprintf("(WITH RECURSIVE r AS (SELECT %s::regclass::oid AS o UNION "
 						"SELECT inhrelid FROM pg_inherits, r WHERE inhparent = o) "
-						"SELECT max(pg_relation_size(o)) FROM r)", mg_literal(relid));
+						"SELECT max(pg_relation_size(o)) FROM r)",
+						mg_literal(relid));
 	else
 		size = psprintf("pg_relation_size(%s)", mg_literal(relid));
 	if (strstr(set, tag) || strstr(where, tag) || strstr(name, tag))
@@ -266,7 +267,8 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 	/* the variable is not to be taken for a column */
 	for (int i = 1; get_attnum(relid, block) != InvalidAttrNumber; i++)
 		block = psprintf("block%d", i);
-	mg_sql(buf, "DO %s DECLARE %s bigint; BEGIN "
+	mg_sql(buf,
+		   "DO %s DECLARE %s bigint; BEGIN "
 		   "FOR %s IN SELECT generate_series(0, %s / %d, 256) LOOP "
 		   "UPDATE %s SET %s WHERE %s AND ctid >= format('(%%s,0)', %s)::tid "
 		   "AND ctid < format('(%%s,0)', %s + 256)::tid; COMMIT; END LOOP; END %s",
@@ -277,11 +279,11 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 void
 mg_sql_not_null(MgFootprint *fp, StringInfo buf, const char *column)
 {
-	char	   *check = ChooseConstraintName(get_rel_name(fp->target), column, "not_null",
-											 get_rel_namespace(fp->target), NIL);
+	char *check = ChooseConstraintName(get_rel_name(fp->target), column, "not_null",
+									   get_rel_namespace(fp->target), NIL);
 	const char *name = quote_identifier(check);
 	const char *table = mg_target(fp);
-	bool		only = strncmp(table, "ONLY ", strlen("ONLY ")) == 0;
+	bool only = strncmp(table, "ONLY ", strlen("ONLY ")) == 0;
 
 	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NOT NULL)%s NOT VALID", table, name,
 		   quote_identifier(column), only ? " NO INHERIT" : "");
@@ -294,7 +296,7 @@ mg_sql_not_null(MgFootprint *fp, StringInfo buf, const char *column)
 Constraint *
 mg_column_clause(ColumnDef *def, ConstrType contype)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, def->constraints)
 	{
@@ -308,8 +310,8 @@ mg_column_clause(ColumnDef *def, ConstrType contype)
 const char *
 mg_base_type(ColumnDef *def)
 {
-	Oid			typid;
-	int32		typmod;
+	Oid typid;
+	int32 typmod;
 
 	if (mg_text_serial(def->typeName) || !mg_try_type(def->typeName, &typid, &typmod) ||
 		*mg_text_domain_check(typid, def->colname) == '\0')
@@ -328,9 +330,9 @@ mg_base_type(ColumnDef *def)
 void
 mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *node, bool fill)
 {
-	ColumnDef  *def = mg_new_column(fp, node);
+	ColumnDef *def = mg_new_column(fp, node);
 	const char *type = mg_has_cause(fp, node, MG_CAUSE_ADD_COLUMN) ? mg_base_type(def) : NULL;
-	bool		is_volatile = false;
+	bool is_volatile = false;
 	const char *expr = fill ? mg_text_default(def, &is_volatile) : NULL;
 	StringInfoData text;
 
@@ -363,7 +365,7 @@ mg_say_apart(MgFootprint *fp, StringInfo buf, const char *what)
 const char *
 mg_free_column(Oid relid, const char *base, const char *label)
 {
-	char	   *name = makeObjectName(base, NULL, label);
+	char *name = makeObjectName(base, NULL, label);
 
 	for (int i = 1; get_attnum(relid, name) != InvalidAttrNumber; i++)
 		name = makeObjectName(base, NULL, psprintf("%s%d", label, i));

@@ -28,13 +28,13 @@
 /* ------------------------------------------------------------------------
  * advice.c
  * ------------------------------------------------------------------------ */
-extern void mg_say(StringInfo buf, const char *fmt,...) pg_attribute_printf(2, 3);
-extern void mg_sql(StringInfo buf, const char *fmt,...) pg_attribute_printf(2, 3);
-extern const char *mg_target(MgFootprint *fp);	/* "[ONLY ]schema.table" of ALTER TABLE */
-extern const char *mg_literal(Oid relid);	/* 'schema.table' */
-extern List *mg_nodes(MgFinding *finding);	/* distinct nodes of its tasks */
-extern AlterTableCmd *mg_subcommand(MgFootprint *fp, Node *node);	/* that holds node, or NULL */
-extern ColumnDef *mg_new_column(MgFootprint *fp, Node *node);	/* that it adds, or NULL */
+extern void mg_say(StringInfo buf, const char *fmt, ...) pg_attribute_printf(2, 3);
+extern void mg_sql(StringInfo buf, const char *fmt, ...) pg_attribute_printf(2, 3);
+extern const char *mg_target(MgFootprint *fp); /* "[ONLY ]schema.table" of ALTER TABLE */
+extern const char *mg_literal(Oid relid);      /* 'schema.table' */
+extern List *mg_nodes(MgFinding *finding);     /* distinct nodes of its tasks */
+extern AlterTableCmd *mg_subcommand(MgFootprint *fp, Node *node); /* that holds node, or NULL */
+extern ColumnDef *mg_new_column(MgFootprint *fp, Node *node);     /* that it adds, or NULL */
 extern List *mg_constraints(MgFootprint *fp, MgFinding *finding, ConstrType contype);
 extern bool mg_has_cause(MgFootprint *fp, Node *node, MgCause cause);
 extern void mg_say_rest(MgFootprint *fp, StringInfo buf);
@@ -54,24 +54,24 @@ extern bool mg_sql_index_again(StringInfo buf, Oid index);
 typedef struct MgConstraint
 {
 	Constraint *con;
-	ColumnDef  *column;			/* ADD COLUMN ... CONSTRAINT, or NULL */
-	Node	   *node;			/* the subcommand */
+	ColumnDef *column; /* ADD COLUMN ... CONSTRAINT, or NULL */
+	Node *node;        /* the subcommand */
 } MgConstraint;
 
 /* ------------------------------------------------------------------------
  * advice_text.c: all of these return NULL when the text cannot be told
  * ------------------------------------------------------------------------ */
-extern const char *mg_text_names(List *names);	/* of String: "a, b" */
-extern const char *mg_text_options(List *options);	/* of DefElem: " WITH (a='b')" or "" */
+extern const char *mg_text_names(List *names);     /* of String: "a, b" */
+extern const char *mg_text_options(List *options); /* of DefElem: " WITH (a='b')" or "" */
 extern const char *mg_text_type(TypeName *name);
-extern const char *mg_text_serial(TypeName *name);	/* type behind serial, NULL if it is not */
+extern const char *mg_text_serial(TypeName *name); /* type behind serial, NULL if it is not */
 extern const char *mg_text_expr(Oid relid, Node *raw, ParseExprKind kind, const char *prefix,
 								Oid typid, int32 typmod);
 extern const char *mg_text_default(ColumnDef *def, bool *is_volatile);
 extern const char *mg_text_check(MgFootprint *fp, Oid relid, Constraint *con);
 extern const char *mg_text_domain_check(Oid typid, const char *column);
 extern const char *mg_text_index_body(MgFootprint *fp, IndexStmt *stmt);
-extern const char *mg_text_index_def(Oid indexid);	/* " USING btree (a)" and all that follows */
+extern const char *mg_text_index_def(Oid indexid); /* " USING btree (a)" and all that follows */
 extern const char *mg_text_using(const char *method);
 extern bool mg_try_type(TypeName *name, Oid *typid, int32 *typmod);
 
@@ -109,4 +109,4 @@ extern char *mg_advise_vacuum_full(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_cluster(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding);
 
-#endif							/* MG_ADVICE_H */
+#endif /* MG_ADVICE_H */

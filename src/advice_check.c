@@ -17,7 +17,7 @@ mg_find_column(Node *node, List **names)
 		return false;
 	if (IsA(node, ColumnRef))
 	{
-		Node	   *last = llast(castNode(ColumnRef, node)->fields);
+		Node *last = llast(castNode(ColumnRef, node)->fields);
 
 		if (IsA(last, String))
 			*names = list_append_unique(*names, last);
@@ -30,8 +30,8 @@ mg_find_column(Node *node, List **names)
 static const char *
 mg_check_name(MgFootprint *fp, MgConstraint *item, List **taken)
 {
-	List	   *names = NIL;
-	char	   *name = item->con->conname;
+	List *names = NIL;
+	char *name = item->con->conname;
 
 	if (name == NULL)
 	{
@@ -62,12 +62,13 @@ char *
 mg_advise_add_check(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	List	   *taken = NIL;
-	ListCell   *lc;
+	List *taken = NIL;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf, "add it NOT VALID and validate it later, which blocks neither reads nor writes");
+	mg_say_apart(fp, &buf,
+				 "add it NOT VALID and validate it later, which blocks neither reads nor writes");
 	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
 		mg_sql_check(fp, &buf, lfirst(lc), &taken);
 	return buf.data;
@@ -77,13 +78,14 @@ char *
 mg_advise_add_column_check(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	List	   *taken = NIL;
-	Node	   *last = NULL;
-	ListCell   *lc;
+	List *taken = NIL;
+	Node *last = NULL;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf, "add the column first, then the constraint NOT VALID, and validate it later");
+	mg_say_apart(fp, &buf,
+				 "add the column first, then the constraint NOT VALID, and validate it later");
 	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
 	{
 		MgConstraint *item = lfirst(lc);
@@ -122,7 +124,7 @@ mg_text_action(char action)
 static List *
 mg_key_columns(MgConstraint *item)
 {
-	if (item->con->fk_attrs)
+	if (item->column == NULL)
 		return item->con->fk_attrs;
 	return list_make1(makeString(item->column->colname));
 }
@@ -132,13 +134,14 @@ static const char *
 mg_text_foreign_key(MgConstraint *item)
 {
 	Constraint *con = item->con;
-	Oid			pkrel = RangeVarGetRelid(con->pktable, NoLock, true);
+	Oid pkrel = RangeVarGetRelid(con->pktable, NoLock, true);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "FOREIGN KEY (%s) REFERENCES %s", mg_text_names(mg_key_columns(item)),
 					 OidIsValid(pkrel) ? mg_qualified_name(pkrel)
-					 : quote_qualified_identifier(con->pktable->schemaname, con->pktable->relname));
+									   : quote_qualified_identifier(con->pktable->schemaname,
+																	con->pktable->relname));
 	if (con->pk_attrs)
 		appendStringInfo(&buf, " (%s)", mg_text_names(con->pk_attrs));
 	if (con->fk_matchtype == FKCONSTR_MATCH_FULL)
@@ -151,7 +154,7 @@ mg_text_foreign_key(MgConstraint *item)
 		appendStringInfo(&buf, " (%s)", mg_text_names(con->fk_del_set_cols));
 	if (con->deferrable)
 		appendStringInfoString(&buf, con->initdeferred ? " DEFERRABLE INITIALLY DEFERRED"
-							   : " DEFERRABLE");
+													   : " DEFERRABLE");
 	return buf.data;
 }
 
@@ -159,19 +162,19 @@ mg_text_foreign_key(MgConstraint *item)
 static const char *
 mg_foreign_key_name(Oid relid, MgConstraint *item, bool given, List **taken)
 {
-	char	   *name = given ? item->con->conname : NULL;
+	char *name = given ? item->con->conname : NULL;
 
 	if (name == NULL)
 	{
-		List	   *columns = mg_key_columns(item);
+		List *columns = mg_key_columns(item);
 		StringInfoData buf;
-		ListCell   *lc;
+		ListCell *lc;
 
 		initStringInfo(&buf);
 		foreach(lc, columns)
 			appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", strVal(lfirst(lc)));
-		name = ChooseConstraintName(get_rel_name(relid), buf.data, "fkey",
-									get_rel_namespace(relid), *taken);
+		name = ChooseConstraintName(get_rel_name(relid), buf.data, "fkey", get_rel_namespace(relid),
+									*taken);
 		*taken = lappend(*taken, name);
 	}
 	return quote_identifier(name);
@@ -181,20 +184,20 @@ mg_foreign_key_name(Oid relid, MgConstraint *item, bool given, List **taken)
 static bool
 mg_has_index_on(Oid relid, List *columns)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(relid))
 	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_index form;
-		int			found = 0;
+		int found = 0;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		form = (Form_pg_index) GETSTRUCT(tuple);
 		for (int i = 0; i < form->indnkeyatts && i < list_length(columns); i++)
 		{
-			ListCell   *lc2;
+			ListCell *lc2;
 
 			foreach(lc2, columns)
 				found += form->indkey.values[i] == get_attnum(relid, strVal(lfirst(lc2)));
@@ -210,12 +213,12 @@ mg_has_index_on(Oid relid, List *columns)
 static bool
 mg_has_foreign_key(Oid partition, Constraint *con)
 {
-	Oid			referenced = RangeVarGetRelid(con->pktable, NoLock, true);
+	Oid referenced = RangeVarGetRelid(con->pktable, NoLock, true);
 	MgFkeyShape shape;
 
 	return OidIsValid(referenced) && con->fk_attrs != NIL &&
-		mg_fkey_shape_of_constraint(partition, referenced, con, &shape) &&
-		mg_fkey_find(partition, &shape);
+		   mg_fkey_shape_of_constraint(partition, referenced, con, &shape) &&
+		   mg_fkey_find(partition, &shape);
 }
 
 /* NOT VALID is refused for partitioned tables before 18: each partition has it first. */
@@ -223,13 +226,13 @@ static void
 mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *item, List **taken)
 {
 	const char *text = mg_text_foreign_key(item);
-	int			shown = 0;
-	int			more = 0;
-	ListCell   *lc;
+	int shown = 0;
+	int more = 0;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(fp->target, true))
 	{
-		Oid			leaf = lfirst_oid(lc);
+		Oid leaf = lfirst_oid(lc);
 		const char *name;
 
 		if (get_rel_relkind(leaf) != RELKIND_RELATION || mg_has_foreign_key(leaf, item->con))
@@ -255,19 +258,22 @@ mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *it
 char *
 mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
 {
-	bool		partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
+	bool partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
 	StringInfoData buf;
-	List	   *taken = NIL;
-	ListCell   *lc;
+	List *taken = NIL;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf, partitioned ? "add and validate it partition by partition"
-				 : "add it NOT VALID and validate it later, which blocks neither reads nor writes");
+	mg_say_apart(
+		fp, &buf,
+		partitioned
+			? "add and validate it partition by partition"
+			: "add it NOT VALID and validate it later, which blocks neither reads nor writes");
 	foreach(lc, mg_constraints(fp, finding, CONSTR_FOREIGN))
 	{
 		MgConstraint *item = lfirst(lc);
-		List	   *columns = mg_key_columns(item);
+		List *columns = mg_key_columns(item);
 
 		if (item->column)
 			mg_sql_add_column(fp, &buf, finding, item->node, true);
@@ -282,9 +288,10 @@ mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
 			mg_sql(&buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
 		}
 		if (!mg_has_index_on(fp->target, columns))
-			mg_say(&buf, "No index of %s leads with (%s): without one, deletes and key changes in "
-				   "the referenced table read all of it.", mg_qualified_name(fp->target),
-				   mg_text_names(columns));
+			mg_say(&buf,
+				   "No index of %s leads with (%s): without one, deletes and key changes in "
+				   "the referenced table read all of it.",
+				   mg_qualified_name(fp->target), mg_text_names(columns));
 	}
 	return buf.data;
 }
@@ -293,7 +300,7 @@ char *
 mg_advise_validate_constraint(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);

@@ -13,19 +13,19 @@ static bool
 mg_wants_not_null(ColumnDef *def)
 {
 	return mg_column_clause(def, CONSTR_NOTNULL) != NULL ||
-		mg_column_clause(def, CONSTR_PRIMARY) != NULL ||
-		mg_column_clause(def, CONSTR_IDENTITY) != NULL || mg_text_serial(def->typeName) != NULL;
+		   mg_column_clause(def, CONSTR_PRIMARY) != NULL ||
+		   mg_column_clause(def, CONSTR_IDENTITY) != NULL || mg_text_serial(def->typeName) != NULL;
 }
 
 /* A domain's own conditions as a CHECK of the column, which can be NOT VALID. */
 static void
 mg_sql_domain_check(MgFootprint *fp, StringInfo buf, ColumnDef *def)
 {
-	Oid			typid;
-	int32		typmod;
+	Oid typid;
+	int32 typmod;
 	const char *name = quote_identifier(ChooseConstraintName(get_rel_name(fp->target), def->colname,
-															 "check",
-															 get_rel_namespace(fp->target), NIL));
+															 "check", get_rel_namespace(fp->target),
+															 NIL));
 
 	if (!mg_try_type(def->typeName, &typid, &typmod))
 		return;
@@ -38,16 +38,17 @@ mg_sql_domain_check(MgFootprint *fp, StringInfo buf, ColumnDef *def)
 static void
 mg_advise_default(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node)
 {
-	ColumnDef  *def = mg_new_column(fp, node);
+	ColumnDef *def = mg_new_column(fp, node);
 	const char *column = quote_identifier(def->colname);
 	const char *base = mg_base_type(def);
-	bool		is_volatile = false;
+	bool is_volatile = false;
 	const char *expr = mg_text_default(def, &is_volatile);
 
 	if (base)
 		mg_say(buf, "A column of the base type with a CHECK of its own needs no rewrite.");
-	mg_say_apart(fp, buf, is_volatile ? "add the column empty and fill it in batches"
-				 : "add the column first");
+	mg_say_apart(fp, buf,
+				 is_volatile ? "add the column empty and fill it in batches"
+							 : "add the column first");
 	mg_sql_add_column(fp, buf, finding, node, true);
 	if (expr && is_volatile)
 	{
@@ -65,17 +66,18 @@ mg_advise_default(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *nod
 static void
 mg_advise_sequence(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node)
 {
-	ColumnDef  *def = mg_new_column(fp, node);
+	ColumnDef *def = mg_new_column(fp, node);
 	Constraint *identity = mg_column_clause(def, CONSTR_IDENTITY);
 	const char *column = quote_identifier(def->colname);
 	const char *table = mg_qualified_name(fp->target);
 	const char *type = mg_text_type(def->typeName);
-	Oid			nspid = get_rel_namespace(fp->target);
+	Oid nspid = get_rel_namespace(fp->target);
 	const char *name = ChooseRelationName(get_rel_name(fp->target), def->colname,
 										  identity ? "backfill_seq" : "seq", nspid, false);
 	const char *sequence = quote_qualified_identifier(get_namespace_name(nspid), name);
 
-	mg_say_apart(fp, buf, "add the column empty, let a sequence number new rows, and number the "
+	mg_say_apart(fp, buf,
+				 "add the column empty, let a sequence number new rows, and number the "
 				 "rows that are there in batches");
 	mg_sql(buf, "CREATE SEQUENCE %s AS %s", sequence, type ? type : "bigint");
 	mg_sql_add_column(fp, buf, finding, node, false);
@@ -89,9 +91,11 @@ mg_advise_sequence(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *no
 	if (identity == NULL)
 		return;
 	mg_sql(buf, "BEGIN");
-	mg_sql(buf, "ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT, ALTER COLUMN %s ADD GENERATED %s AS IDENTITY",
-		   table, column, column,
-		   identity->generated_when == ATTRIBUTE_IDENTITY_ALWAYS ? "ALWAYS" : "BY DEFAULT");
+	mg_sql(
+		buf,
+		"ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT, ALTER COLUMN %s ADD GENERATED %s AS IDENTITY",
+		table, column, column,
+		identity->generated_when == ATTRIBUTE_IDENTITY_ALWAYS ? "ALWAYS" : "BY DEFAULT");
 	mg_sql(buf, "SELECT setval(pg_get_serial_sequence(%s, %s), nextval(%s))",
 		   quote_literal_cstr(table), quote_literal_cstr(def->colname),
 		   quote_literal_cstr(sequence));
@@ -103,7 +107,7 @@ mg_advise_sequence(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *no
 static void
 mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node)
 {
-	ColumnDef  *def = mg_new_column(fp, node);
+	ColumnDef *def = mg_new_column(fp, node);
 	Constraint *con = mg_column_clause(def, CONSTR_GENERATED);
 	const char *column = quote_identifier(def->colname);
 	const char *table = mg_qualified_name(fp->target);
@@ -125,7 +129,8 @@ mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *n
 	mg_sql_add_column(fp, buf, finding, node, false);
 	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
 		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", column, row)));
-	mg_sql(buf, "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+	mg_sql(buf,
+		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
 		   quote_identifier(name), table, function);
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", column, plain),
 					psprintf("%s IS NULL", column));
@@ -137,14 +142,14 @@ char *
 mg_advise_add_column_rewrite(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
 	foreach(lc, mg_nodes(finding))
 	{
-		Node	   *node = lfirst(lc);
-		ColumnDef  *def = mg_new_column(fp, node);
+		Node *node = lfirst(lc);
+		ColumnDef *def = mg_new_column(fp, node);
 
 		if (def == NULL)
 			continue;
@@ -163,14 +168,15 @@ char *
 mg_advise_add_column_not_null(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say(&buf, "With a constant DEFAULT the same statement succeeds at once, without touching a row.");
+	mg_say(&buf,
+		   "With a constant DEFAULT the same statement succeeds at once, without touching a row.");
 	foreach(lc, mg_nodes(finding))
 	{
-		ColumnDef  *def = mg_new_column(fp, lfirst(lc));
+		ColumnDef *def = mg_new_column(fp, lfirst(lc));
 
 		if (def == NULL)
 			continue;
@@ -186,16 +192,16 @@ char *
 mg_advise_set_not_null(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	List	   *done = NIL;
-	ListCell   *lc;
+	List *done = NIL;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
 	mg_say_apart(fp, &buf, "prove it by a CHECK, which is validated without blocking anybody");
 	foreach(lc, finding->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
-		String	   *column;
+		MgTask *task = lfirst(lc);
+		String *column;
 
 		if (task->column == NULL)
 			continue;

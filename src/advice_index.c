@@ -13,17 +13,17 @@
 /* What pg_index says about an index. */
 typedef struct MgIndexFlags
 {
-	bool		unique;
-	bool		primary;
-	bool		exclusion;
-	bool		deferrable;
+	bool unique;
+	bool primary;
+	bool exclusion;
+	bool deferrable;
 } MgIndexFlags;
 
 /* All false if the index is gone. */
 static MgIndexFlags
 mg_index_flags(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	MgIndexFlags flags = {0};
 
 	if (HeapTupleIsValid(tuple))
@@ -42,24 +42,24 @@ mg_index_flags(Oid index)
 /* An index to be built, over a table or a tree of partitions. */
 typedef struct MgIndexPlan
 {
-	const char *body;			/* " (a, b) WITH (...)": see mg_text_index_body */
-	const char *parent_body;	/* the same for a partitioned table: in the words of a constraint if
+	const char *body;        /* " (a, b) WITH (...)": see mg_text_index_body */
+	const char *parent_body; /* the same for a partitioned table: in the words of a constraint if
 								 * it is one; NULL if there are none */
-	const char *unique;			/* "UNIQUE " or "" */
-	const char *constraint;		/* "UNIQUE", "PRIMARY KEY", or NULL */
-	const char *attributes;		/* " DEFERRABLE ..." of the constraint, or "" */
-	const char *columns;		/* for names: "a_b" */
-	const char *label;			/* for names: "idx", "key", "pkey" */
-	IndexStmt  *stmt;			/* to recognize indexes that are there, or NULL */
-	int			shown;			/* leaves that were shown */
-	int			more;			/* leaves that were not */
+	const char *unique;      /* "UNIQUE " or "" */
+	const char *constraint;  /* "UNIQUE", "PRIMARY KEY", or NULL */
+	const char *attributes;  /* " DEFERRABLE ..." of the constraint, or "" */
+	const char *columns;     /* for names: "a_b" */
+	const char *label;       /* for names: "idx", "key", "pkey" */
+	IndexStmt *stmt;         /* to recognize indexes that are there, or NULL */
+	int shown;               /* leaves that were shown */
+	int more;                /* leaves that were not */
 } MgIndexPlan;
 
 /* A free name for an index, as core would choose it. */
 static const char *
 mg_index_name(Oid relid, MgIndexPlan *plan)
 {
-	bool		primary = strcmp(plan->label, "pkey") == 0;
+	bool primary = strcmp(plan->label, "pkey") == 0;
 
 	return quote_identifier(ChooseRelationName(get_rel_name(relid), primary ? NULL : plan->columns,
 											   plan->label, get_rel_namespace(relid),
@@ -71,12 +71,12 @@ static const char *
 mg_join_columns(List *elems)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, elems)
 	{
-		Node	   *elem = lfirst(lc);
+		Node *elem = lfirst(lc);
 		const char *name = IsA(elem, String) ? strVal(elem) : castNode(IndexElem, elem)->name;
 
 		appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", name ? name : "expr");
@@ -90,14 +90,15 @@ mg_join_columns(List *elems)
 static const char *
 mg_index_in_schema(Oid relid, const char *quoted)
 {
-	return psprintf("%s.%s", quote_identifier(get_namespace_name(get_rel_namespace(relid))), quoted);
+	return psprintf("%s.%s", quote_identifier(get_namespace_name(get_rel_namespace(relid))),
+					quoted);
 }
 
 /* A partition's index that will do, to be attached as it is; or InvalidOid. */
 static Oid
 mg_existing_index(Oid relid, Oid parent, MgIndexPlan *plan)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (plan->stmt == NULL)
 		return InvalidOid;
@@ -117,15 +118,15 @@ mg_sql_plain_index(StringInfo buf, Oid relid, const char *name, MgIndexPlan *pla
 	mg_sql(buf, "CREATE %sINDEX CONCURRENTLY %s ON %s%s", plan->unique, name,
 		   mg_qualified_name(relid), plan->body);
 	if (plan->constraint)
-		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s USING INDEX %s%s", mg_qualified_name(relid),
-			   name, plan->constraint, name, plan->attributes);
+		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s USING INDEX %s%s",
+			   mg_qualified_name(relid), name, plan->constraint, name, plan->attributes);
 }
 
 /* One partition's index, or the one that is there already; returns its name. */
 static const char *
 mg_sql_leaf_index(StringInfo buf, Oid leaf, Oid parent, MgIndexPlan *plan)
 {
-	Oid			existing = mg_existing_index(leaf, parent, plan);
+	Oid existing = mg_existing_index(leaf, parent, plan);
 	const char *name;
 
 	if (OidIsValid(existing))
@@ -151,12 +152,12 @@ mg_sql_parent_index(StringInfo buf, Oid relid, const char *name, MgIndexPlan *pl
 static void
 mg_sql_partition_indexes(StringInfo buf, Oid relid, const char *name, MgIndexPlan *plan)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		Oid			child = lfirst_oid(lc);
-		char		relkind = get_rel_relkind(child);
+		Oid child = lfirst_oid(lc);
+		char relkind = get_rel_relkind(child);
 		const char *child_name;
 
 		if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
@@ -199,17 +200,21 @@ mg_sql_planned(StringInfo buf, Oid relid, const char *name, MgIndexPlan *plan)
 	mg_sql_parent_index(buf, relid, name, plan);
 	mg_sql_partition_indexes(buf, relid, name, plan);
 	if (plan->more > 0)
-		mg_say(buf, "Do the same for the other %d partitions: the index becomes valid with the last one.",
-			   plan->more);
+		mg_say(
+			buf,
+			"Do the same for the other %d partitions: the index becomes valid with the last one.",
+			plan->more);
 	return true;
 }
 
 char *
 mg_advise_create_index(MgFootprint *fp, MgFinding *finding pg_attribute_unused())
 {
-	IndexStmt  *stmt = castNode(IndexStmt, fp->stmt);
-	MgIndexPlan plan = {.unique = stmt->unique ? "UNIQUE " : "", .attributes = "", .label = "idx",
-	.stmt = stmt};
+	IndexStmt *stmt = castNode(IndexStmt, fp->stmt);
+	MgIndexPlan plan = {.unique = stmt->unique ? "UNIQUE " : "",
+						.attributes = "",
+						.label = "idx",
+						.stmt = stmt};
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -223,13 +228,15 @@ mg_advise_create_index(MgFootprint *fp, MgFinding *finding pg_attribute_unused()
 	if (get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE)
 	{
 		mg_say_apart(fp, &buf, "build it partition by partition");
-		mg_sql_planned(&buf, fp->target, stmt->idxname ? quote_identifier(stmt->idxname)
-					   : mg_index_name(fp->target, &plan), &plan);
+		mg_sql_planned(&buf, fp->target,
+					   stmt->idxname ? quote_identifier(stmt->idxname)
+									 : mg_index_name(fp->target, &plan),
+					   &plan);
 		return buf.data;
 	}
 	mg_say(&buf, mg_situation_in_block(fp->script)
-		   ? "Commit first, then run outside a transaction block:"
-		   : "Run outside a transaction block:");
+					 ? "Commit first, then run outside a transaction block:"
+					 : "Run outside a transaction block:");
 	mg_sql(&buf, "CREATE %sINDEX CONCURRENTLY %s%s%sON %s%s", plan.unique,
 		   stmt->if_not_exists ? "IF NOT EXISTS " : "",
 		   stmt->idxname ? quote_identifier(stmt->idxname) : "", stmt->idxname ? " " : "",
@@ -266,13 +273,13 @@ mg_constraint_body(Constraint *con, List *keys, bool in_constraint)
 static void
 mg_sql_key_not_null(MgFootprint *fp, StringInfo buf, List *keys)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, keys)
 	{
-		AttrNumber	attnum = get_attnum(fp->target, strVal(lfirst(lc)));
-		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(fp->target),
-											Int16GetDatum(attnum));
+		AttrNumber attnum = get_attnum(fp->target, strVal(lfirst(lc)));
+		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(fp->target),
+										  Int16GetDatum(attnum));
 
 		if (HeapTupleIsValid(tuple) && ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull)
 		{
@@ -292,17 +299,19 @@ static void
 mg_sql_index_constraint(MgFootprint *fp, StringInfo buf, MgFinding *finding, MgConstraint *item)
 {
 	Constraint *con = item->con;
-	bool		primary = con->contype == CONSTR_PRIMARY;
-	List	   *keys = con->keys ? con->keys : list_make1(makeString(item->column->colname));
-	MgIndexPlan plan = {.unique = "UNIQUE ", .constraint = primary ? "PRIMARY KEY" : "UNIQUE",
-	.label = primary ? "pkey" : "key"};
+	bool primary = con->contype == CONSTR_PRIMARY;
+	List *keys = con->keys ? con->keys : list_make1(makeString(item->column->colname));
+	MgIndexPlan plan = {.unique = "UNIQUE ",
+						.constraint = primary ? "PRIMARY KEY" : "UNIQUE",
+						.label = primary ? "pkey" : "key"};
 	const char *name;
 
 	plan.columns = mg_join_columns(keys);
 	plan.body = mg_constraint_body(con, keys, false);
 	plan.parent_body = mg_constraint_body(con, keys, true);
-	plan.attributes = !con->deferrable ? "" : con->initdeferred
-		? " DEFERRABLE INITIALLY DEFERRED" : " DEFERRABLE";
+	plan.attributes = !con->deferrable  ? ""
+					: con->initdeferred ? " DEFERRABLE INITIALLY DEFERRED"
+										: " DEFERRABLE";
 	name = con->conname ? quote_identifier(con->conname) : mg_index_name(fp->target, &plan);
 	if (item->column)
 		mg_sql_add_column(fp, buf, finding, item->node, true);
@@ -314,14 +323,16 @@ mg_sql_index_constraint(MgFootprint *fp, StringInfo buf, MgFinding *finding, MgC
 static char *
 mg_advise_index_constraint(MgFootprint *fp, MgFinding *finding, ConstrType contype)
 {
-	bool		partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
+	bool partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf, partitioned ? "build the index partition by partition"
-				 : "build the index without blocking, then make the constraint from it");
+	mg_say_apart(fp, &buf,
+				 partitioned
+					 ? "build the index partition by partition"
+					 : "build the index without blocking, then make the constraint from it");
 	foreach(lc, mg_constraints(fp, finding, contype))
 		mg_sql_index_constraint(fp, &buf, finding, lfirst(lc));
 	return buf.data;
@@ -346,7 +357,8 @@ mg_advise_add_exclusion(MgFootprint *fp, MgFinding *finding pg_attribute_unused(
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say(&buf, "There is no online form: an exclusion constraint is never NOT VALID and takes no "
+	mg_say(&buf,
+		   "There is no online form: an exclusion constraint is never NOT VALID and takes no "
 		   "existing index. Make it on a new table that is filled in batches and renamed into "
 		   "place, or in a maintenance window.");
 	return buf.data;
@@ -356,7 +368,7 @@ char *
 mg_advise_primary_key_using_index(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
@@ -364,25 +376,27 @@ mg_advise_primary_key_using_index(MgFootprint *fp, MgFinding *finding)
 	foreach(lc, mg_constraints(fp, finding, CONSTR_PRIMARY))
 	{
 		Constraint *con = ((MgConstraint *) lfirst(lc))->con;
-		Oid			index = get_relname_relid(con->indexname, get_rel_namespace(fp->target));
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		List	   *keys = NIL;
+		Oid index = get_relname_relid(con->indexname, get_rel_namespace(fp->target));
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+		List *keys = NIL;
 
 		if (HeapTupleIsValid(tuple))
 		{
 			Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
 
 			for (int i = 0; i < form->indnkeyatts; i++)
-				keys = lappend(keys, makeString(get_attname(fp->target, form->indkey.values[i],
-															false)));
+				keys = lappend(keys,
+							   makeString(get_attname(fp->target, form->indkey.values[i], false)));
 			ReleaseSysCache(tuple);
 		}
 		mg_sql_key_not_null(fp, &buf, keys);
 		mg_sql(&buf, "ALTER TABLE %s ADD CONSTRAINT %s PRIMARY KEY USING INDEX %s%s",
 			   mg_qualified_name(fp->target),
 			   quote_identifier(con->conname ? con->conname : con->indexname),
-			   quote_identifier(con->indexname), !con->deferrable ? "" : con->initdeferred
-			   ? " DEFERRABLE INITIALLY DEFERRED" : " DEFERRABLE");
+			   quote_identifier(con->indexname),
+			   !con->deferrable    ? ""
+			   : con->initdeferred ? " DEFERRABLE INITIALLY DEFERRED"
+								   : " DEFERRABLE");
 	}
 	return buf.data;
 }
@@ -396,12 +410,12 @@ static const char *
 mg_reindex_options(List *params)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, params)
 	{
-		DefElem    *def = lfirst_node(DefElem, lc);
+		DefElem *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "tablespace") == 0)
 			appendStringInfo(&buf, "%sTABLESPACE %s", buf.len ? ", " : "(",
@@ -419,33 +433,34 @@ mg_advise_reindex(MgFootprint *fp, MgFinding *finding)
 {
 	ReindexStmt *stmt = castNode(ReindexStmt, fp->stmt);
 	static const char *const kinds[] = {"INDEX", "TABLE", "SCHEMA", "SYSTEM", "DATABASE"};
-	Oid			named = stmt->relation ? RangeVarGetRelid(stmt->relation, NoLock, true) : InvalidOid;
+	Oid named = stmt->relation ? RangeVarGetRelid(stmt->relation, NoLock, true) : InvalidOid;
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	if (OidIsValid(named) && stmt->kind == REINDEX_OBJECT_INDEX && mg_index_flags(named).exclusion)
 	{
-		mg_say(&buf, "The index of an exclusion constraint cannot be rebuilt concurrently: it needs a "
+		mg_say(&buf,
+			   "The index of an exclusion constraint cannot be rebuilt concurrently: it needs a "
 			   "maintenance window.");
 		return buf.data;
 	}
 	mg_say(&buf, mg_situation_in_block(fp->script)
-		   ? "Commit first, then run outside a transaction block:"
-		   : "Run outside a transaction block:");
+					 ? "Commit first, then run outside a transaction block:"
+					 : "Run outside a transaction block:");
 	mg_sql(&buf, "REINDEX %s%s CONCURRENTLY %s", mg_reindex_options(stmt->params),
-		   kinds[stmt->kind], stmt->relation ? mg_qualified_name(named)
-		   : quote_identifier(stmt->name));
+		   kinds[stmt->kind],
+		   stmt->relation ? mg_qualified_name(named) : quote_identifier(stmt->name));
 	if (stmt->kind == REINDEX_OBJECT_INDEX)
 		return buf.data;
 	foreach(lc, finding->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
+		MgTask *task = lfirst(lc);
 
 		if (OidIsValid(task->index) && mg_index_flags(task->index).exclusion)
 		{
 			mg_say(&buf, "Indexes of exclusion constraints are left out by it: rebuild those in a "
-				   "maintenance window.");
+						 "maintenance window.");
 			break;
 		}
 	}
@@ -461,13 +476,16 @@ mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding)
 	initStringInfo(&buf);
 	if (get_rel_relkind(finding->relid) == RELKIND_PARTITIONED_INDEX)
 	{
-		mg_say(&buf, "It becomes valid when every partition has an index attached to it, by ALTER INDEX "
-			   "%s ATTACH PARTITION.", name);
+		mg_say(&buf,
+			   "It becomes valid when every partition has an index attached to it, by ALTER INDEX "
+			   "%s ATTACH PARTITION.",
+			   name);
 		return buf.data;
 	}
-	mg_say(&buf, mg_situation_in_block(fp->script)
-		   ? "Commit first, drop it outside a transaction block, and run the statement again:"
-		   : "Drop it outside a transaction block, and run the statement again:");
+	mg_say(&buf,
+		   mg_situation_in_block(fp->script)
+			   ? "Commit first, drop it outside a transaction block, and run the statement again:"
+			   : "Drop it outside a transaction block, and run the statement again:");
 	mg_sql(&buf, "DROP INDEX CONCURRENTLY %s", name);
 	return buf.data;
 }
@@ -489,7 +507,7 @@ mg_index_constraint_kind(Oid index)
 static const char *
 mg_index_columns(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -499,7 +517,7 @@ mg_index_columns(Oid index)
 
 		for (int i = 0; i < form->indnkeyatts; i++)
 		{
-			char	   *column = get_attname(form->indrelid, form->indkey.values[i], true);
+			char *column = get_attname(form->indrelid, form->indkey.values[i], true);
 
 			appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", column ? column : "expr");
 		}
@@ -548,8 +566,8 @@ mg_sql_index_again(StringInfo buf, Oid index)
 	MgIndexPlan plan;
 
 	return mg_plan_like(index, &plan) &&
-		mg_sql_planned(buf, IndexGetRelation(index, false), quote_identifier(get_rel_name(index)),
-					   &plan);
+		   mg_sql_planned(buf, IndexGetRelation(index, false),
+						  quote_identifier(get_rel_name(index)), &plan);
 }
 
 char *
@@ -557,8 +575,8 @@ mg_advise_attach_partition_index(MgFootprint *fp, MgFinding *finding)
 {
 	AlterTableCmd *cmd = mg_subcommand(fp, linitial(mg_nodes(finding)));
 	StringInfoData buf;
-	Oid			partition;
-	ListCell   *lc;
+	Oid partition;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	if (cmd == NULL || cmd->subtype != AT_AttachPartition)
@@ -575,7 +593,8 @@ mg_advise_attach_partition_index(MgFootprint *fp, MgFinding *finding)
 			continue;
 		if (!mg_plan_like(lfirst_oid(lc), &plan) ||
 			!mg_sql_planned(&buf, partition, mg_index_name(partition, &plan), &plan))
-			mg_say(&buf, "The partition needs an index like %s.", mg_qualified_name(lfirst_oid(lc)));
+			mg_say(&buf, "The partition needs an index like %s.",
+				   mg_qualified_name(lfirst_oid(lc)));
 	}
 	return buf.data;
 }

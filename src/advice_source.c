@@ -22,11 +22,11 @@ typedef struct MgTokens
 {
 	core_yyscan_t yyscanner;
 	core_yy_extra_type extra;
-	const char *text;			/* from where the walk began */
+	const char *text; /* from where the walk began */
 	core_YYSTYPE value;
-	YYLTYPE		location;		/* of the current token in the text */
-	int			token;			/* 0 at the end; a character, or a token code */
-	int			depth;			/* open parentheses and brackets before it */
+	YYLTYPE location; /* of the current token in the text */
+	int token;        /* 0 at the end; a character, or a token code */
+	int depth;        /* open parentheses and brackets before it */
 } MgTokens;
 
 static void
@@ -53,7 +53,7 @@ mg_tokens_next(MgTokens *t)
 static bool
 mg_tokens_keyword(MgTokens *t, const char *keyword)
 {
-	int			kwnum = ScanKeywordLookup(keyword, &ScanKeywords);
+	int kwnum = ScanKeywordLookup(keyword, &ScanKeywords);
 
 	return kwnum >= 0 && t->token == ScanKeywordTokens[kwnum];
 }
@@ -96,7 +96,7 @@ mg_one_line(const char *text)
 static bool
 mg_parses_to_expr(const char *text, Node *raw)
 {
-	List	   *parsed;
+	List *parsed;
 	SelectStmt *select;
 
 	if (text == NULL)
@@ -106,14 +106,14 @@ mg_parses_to_expr(const char *text, Node *raw)
 		return false;
 	select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
 	return list_length(select->targetList) == 1 &&
-		equal(linitial_node(ResTarget, select->targetList)->val, raw);
+		   equal(linitial_node(ResTarget, select->targetList)->val, raw);
 }
 
 typedef struct MgCutOut
 {
 	const char *source;
-	int			location;
-	Node	   *raw;			/* the Constraint, or the IndexStmt */
+	int location;
+	Node *raw; /* the Constraint, or the IndexStmt */
 	const char *text;
 } MgCutOut;
 
@@ -122,19 +122,19 @@ static bool
 mg_in_source(MgCutOut *cut)
 {
 	return cut->source != NULL && cut->location >= 0 &&
-		strnlen(cut->source, (size_t) cut->location + 1) > (size_t) cut->location;
+		   strnlen(cut->source, (size_t) cut->location + 1) > (size_t) cut->location;
 }
 
 /* CHECK (...): what stands between the parentheses. */
 static void
 mg_cut_check(void *arg)
 {
-	MgCutOut   *cut = arg;
-	Node	   *raw = ((Constraint *) cut->raw)->raw_expr;
-	MgTokens	t;
-	int			from;
-	int			to = -1;
-	char	   *text;
+	MgCutOut *cut = arg;
+	Node *raw = ((Constraint *) cut->raw)->raw_expr;
+	MgTokens t;
+	int from;
+	int to = -1;
+	char *text;
 
 	mg_tokens_begin(&t, cut->source, cut->location);
 	while (mg_tokens_next(&t) && !mg_tokens_keyword(&t, "check"))
@@ -164,7 +164,7 @@ mg_cut_check(void *arg)
 const char *
 mg_source_check(MgFootprint *fp, Constraint *con)
 {
-	MgCutOut	cut = {.source = fp->source, .location = con->location, .raw = (Node *) con};
+	MgCutOut cut = {.source = fp->source, .location = con->location, .raw = (Node *) con};
 
 	if (mg_in_source(&cut) && mg_attempt(mg_cut_check, &cut, NULL))
 		return cut.text;
@@ -175,8 +175,8 @@ mg_source_check(MgFootprint *fp, Constraint *con)
 static bool
 mg_parses_to_index(const char *text, IndexStmt *stmt)
 {
-	List	   *parsed;
-	IndexStmt  *again;
+	List *parsed;
+	IndexStmt *again;
 
 	if (text == NULL)
 		return false;
@@ -186,32 +186,31 @@ mg_parses_to_index(const char *text, IndexStmt *stmt)
 		return false;
 	again = (IndexStmt *) linitial_node(RawStmt, parsed)->stmt;
 	return strcmp(again->accessMethod, stmt->accessMethod) == 0 &&
-		equal(again->indexParams, stmt->indexParams) &&
-		equal(again->indexIncludingParams, stmt->indexIncludingParams) &&
-		equal(again->options, stmt->options) &&
-		equal(again->whereClause, stmt->whereClause) &&
-		again->nulls_not_distinct == stmt->nulls_not_distinct &&
-		(again->tableSpace == NULL) == (stmt->tableSpace == NULL);
+		   equal(again->indexParams, stmt->indexParams) &&
+		   equal(again->indexIncludingParams, stmt->indexIncludingParams) &&
+		   equal(again->options, stmt->options) && equal(again->whereClause, stmt->whereClause) &&
+		   again->nulls_not_distinct == stmt->nulls_not_distinct &&
+		   (again->tableSpace == NULL) == (stmt->tableSpace == NULL);
 }
 
 /* From the first parenthesis after the table's name to the end of the statement. */
 static void
 mg_cut_index(void *arg)
 {
-	MgCutOut   *cut = arg;
-	IndexStmt  *stmt = (IndexStmt *) cut->raw;
-	MgTokens	t;
-	int			from;
-	int			to;
-	char	   *text;
-	char	   *line;
+	MgCutOut *cut = arg;
+	IndexStmt *stmt = (IndexStmt *) cut->raw;
+	MgTokens t;
+	int from;
+	int to;
+	char *text;
+	char *line;
 
 	mg_tokens_begin(&t, cut->source, cut->location);
 	while (mg_tokens_next(&t) && t.token != '(' && t.token != ';')
 		;
 	if (t.token != '(')
 		return;
-	from = to = t.location;
+	from = t.location;
 	while (mg_tokens_next(&t) && !(t.token == ';' && t.depth == 0))
 		;
 	to = t.token == ';' ? t.location : (int) strlen(t.text);
@@ -229,8 +228,9 @@ mg_cut_index(void *arg)
 const char *
 mg_source_index(MgFootprint *fp, IndexStmt *stmt)
 {
-	MgCutOut	cut = {.source = fp->source, .location = stmt->relation->location,
-	.raw = (Node *) stmt};
+	MgCutOut cut = {.source = fp->source,
+					.location = stmt->relation->location,
+					.raw = (Node *) stmt};
 
 	if (mg_in_source(&cut) && mg_attempt(mg_cut_index, &cut, NULL))
 		return cut.text;
@@ -239,9 +239,9 @@ mg_source_index(MgFootprint *fp, IndexStmt *stmt)
 
 typedef struct MgReplacement
 {
-	const char *check;			/* with VALUE in it */
+	const char *check; /* with VALUE in it */
 	const char *column;
-	char	   *text;
+	char *text;
 } MgReplacement;
 
 /* Put the column's name where VALUE stands. */
@@ -250,14 +250,14 @@ mg_replace_tokens(void *arg)
 {
 	MgReplacement *d = arg;
 	StringInfoData buf;
-	MgTokens	t;
-	int			done = 0;
+	MgTokens t;
+	int done = 0;
 
 	initStringInfo(&buf);
 	mg_tokens_begin(&t, d->check, 0);
 	while (mg_tokens_next(&t))
 	{
-		int			at = t.location;
+		int at = t.location;
 
 		if (!mg_tokens_keyword(&t, "value"))
 			continue;

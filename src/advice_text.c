@@ -23,7 +23,7 @@ const char *
 mg_text_names(List *names)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, names)
@@ -36,12 +36,12 @@ static const char *
 mg_text_parameters(List *options)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, lc);
+		DefElem *def = lfirst_node(DefElem, lc);
 
 		appendStringInfoString(&buf, buf.len ? ", " : "(");
 		if (def->defnamespace)
@@ -85,9 +85,9 @@ mg_text_serial(TypeName *name)
 
 typedef struct MgTypeLookup
 {
-	TypeName   *name;
-	Oid			typid;
-	int32		typmod;
+	TypeName *name;
+	Oid typid;
+	int32 typmod;
 } MgTypeLookup;
 
 static void
@@ -115,8 +115,8 @@ mg_try_type(TypeName *name, Oid *typid, int32 *typmod)
 const char *
 mg_text_type(TypeName *name)
 {
-	Oid			typid;
-	int32		typmod;
+	Oid typid;
+	int32 typmod;
 	const char *serial = mg_text_serial(name);
 
 	if (serial)
@@ -132,24 +132,24 @@ mg_text_type(TypeName *name)
 
 typedef struct MgDeparse
 {
-	Oid			relid;
-	Node	   *raw;
+	Oid relid;
+	Node *raw;
 	ParseExprKind kind;
 	const char *prefix;
-	Oid			typid;
-	int32		typmod;
-	char	   *text;
-	bool		is_volatile;
+	Oid typid;
+	int32 typmod;
+	char *text;
+	bool is_volatile;
 } MgDeparse;
 
 static void
 mg_deparse(void *arg)
 {
-	MgDeparse  *d = arg;
+	MgDeparse *d = arg;
 	ParseState *pstate = make_parsestate(NULL);
-	Relation	rel = NULL;
-	List	   *context = NIL;
-	Node	   *expr;
+	Relation rel = NULL;
+	List *context = NIL;
+	Node *expr;
 
 	if (OidIsValid(d->relid))
 	{
@@ -186,8 +186,12 @@ mg_deparse(void *arg)
 const char *
 mg_text_expr(Oid relid, Node *raw, ParseExprKind kind, const char *prefix, Oid typid, int32 typmod)
 {
-	MgDeparse	d = {.relid = relid, .raw = raw, .kind = kind, .prefix = prefix,
-	.typid = typid, .typmod = typmod};
+	MgDeparse d = {.relid = relid,
+				   .raw = raw,
+				   .kind = kind,
+				   .prefix = prefix,
+				   .typid = typid,
+				   .typmod = typmod};
 
 	return mg_attempt(mg_deparse, &d, NULL) ? d.text : NULL;
 }
@@ -201,8 +205,8 @@ const char *
 mg_text_default(ColumnDef *def, bool *is_volatile)
 {
 	Constraint *con = mg_column_clause(def, CONSTR_DEFAULT);
-	MgDeparse	d = {.kind = EXPR_KIND_COLUMN_DEFAULT};
-	Node	   *expr;
+	MgDeparse d = {.kind = EXPR_KIND_COLUMN_DEFAULT};
+	Node *expr;
 
 	if (mg_text_serial(def->typeName) || !mg_try_type(def->typeName, &d.typid, &d.typmod))
 		return NULL;
@@ -240,8 +244,8 @@ static const char *
 mg_domain_condition(HeapTuple tuple, TupleDesc desc, const char *column)
 {
 	const char *check;
-	bool		isnull;
-	Datum		conbin = heap_getattr(tuple, Anum_pg_constraint_conbin, desc, &isnull);
+	bool isnull;
+	Datum conbin = heap_getattr(tuple, Anum_pg_constraint_conbin, desc, &isnull);
 
 	if (isnull)
 		return NULL;
@@ -257,7 +261,7 @@ const char *
 mg_text_domain_check(Oid typid, const char *column)
 {
 	StringInfoData buf;
-	Relation	pg_constraint;
+	Relation pg_constraint;
 
 	initStringInfo(&buf);
 	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
@@ -265,7 +269,7 @@ mg_text_domain_check(Oid typid, const char *column)
 	{
 		SysScanDesc scan;
 		ScanKeyData key;
-		HeapTuple	tuple;
+		HeapTuple tuple;
 
 		ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
 					ObjectIdGetDatum(typid));
@@ -328,15 +332,15 @@ mg_index_elem(StringInfo buf, Oid relid, IndexElem *elem)
 	if (elem->ordering == SORTBY_ASC || elem->ordering == SORTBY_DESC)
 		appendStringInfoString(buf, elem->ordering == SORTBY_ASC ? " ASC" : " DESC");
 	if (elem->nulls_ordering != SORTBY_NULLS_DEFAULT)
-		appendStringInfoString(buf, elem->nulls_ordering == SORTBY_NULLS_FIRST
-							   ? " NULLS FIRST" : " NULLS LAST");
+		appendStringInfoString(buf, elem->nulls_ordering == SORTBY_NULLS_FIRST ? " NULLS FIRST"
+																			   : " NULLS LAST");
 	return true;
 }
 
 static bool
 mg_index_elems(StringInfo buf, Oid relid, List *elems)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, elems)
 	{
@@ -374,8 +378,8 @@ mg_build_index(Oid relid, IndexStmt *stmt)
 		appendStringInfo(&buf, " TABLESPACE %s", quote_identifier(stmt->tableSpace));
 	if (stmt->whereClause)
 	{
-		where = mg_text_expr(relid, stmt->whereClause, EXPR_KIND_INDEX_PREDICATE, NULL,
-							 InvalidOid, -1);
+		where = mg_text_expr(relid, stmt->whereClause, EXPR_KIND_INDEX_PREDICATE, NULL, InvalidOid,
+							 -1);
 		if (where == NULL)
 			return NULL;
 		appendStringInfo(&buf, " WHERE %s", where);
@@ -394,7 +398,7 @@ mg_text_index_body(MgFootprint *fp, IndexStmt *stmt)
 
 typedef struct MgIndexDef
 {
-	Oid			indexid;
+	Oid indexid;
 	const char *text;
 } MgIndexDef;
 
@@ -419,7 +423,7 @@ mg_index_def(void *arg)
 const char *
 mg_text_index_def(Oid indexid)
 {
-	MgIndexDef	d = {.indexid = indexid};
+	MgIndexDef d = {.indexid = indexid};
 
 	return mg_attempt(mg_index_def, &d, NULL) ? d.text : NULL;
 }

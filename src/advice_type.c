@@ -21,26 +21,13 @@ mg_text_new_type(ColumnDef *def)
 	return type;
 }
 
-/* The new value: USING, or a cast of the old one. */
-static const char *
-mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix)
-{
-	ColumnDef  *def = castNode(ColumnDef, cmd->def);
-
-	if (def->raw_default)
-		return mg_text_expr(fp->target, def->raw_default, EXPR_KIND_ALTER_COL_TRANSFORM, prefix,
-							InvalidOid, -1);
-	return psprintf("%s%s%s::%s", prefix ? prefix : "", prefix ? "." : "",
-					quote_identifier(cmd->name), mg_text_type(def->typeName));
-}
-
 /* Is one of the two types timestamp, and the other timestamptz? */
 static bool
 mg_depends_on_timezone(MgFootprint *fp, AlterTableCmd *cmd)
 {
-	Oid			oldtype = get_atttype(fp->target, get_attnum(fp->target, cmd->name));
-	Oid			newtype;
-	int32		typmod;
+	Oid oldtype = get_atttype(fp->target, get_attnum(fp->target, cmd->name));
+	Oid newtype;
+	int32 typmod;
 
 	if (castNode(ColumnDef, cmd->def)->raw_default ||
 		!mg_try_type(castNode(ColumnDef, cmd->def)->typeName, &newtype, &typmod))
@@ -49,12 +36,33 @@ mg_depends_on_timezone(MgFootprint *fp, AlterTableCmd *cmd)
 							(oldtype == TIMESTAMPTZOID && newtype == TIMESTAMPOID));
 }
 
+/*
+ * The new value: USING, or a cast of the old one.  A trigger runs in sessions
+ * of all sorts, so a cast that depends on TimeZone names the one of this
+ * session.
+ */
+static const char *
+mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix)
+{
+	ColumnDef *def = castNode(ColumnDef, cmd->def);
+
+	if (def->raw_default)
+		return mg_text_expr(fp->target, def->raw_default, EXPR_KIND_ALTER_COL_TRANSFORM, prefix,
+							InvalidOid, -1);
+	if (mg_depends_on_timezone(fp, cmd))
+		return psprintf("%s%s%s AT TIME ZONE %s", prefix ? prefix : "", prefix ? "." : "",
+						quote_identifier(cmd->name),
+						quote_literal_cstr(pg_get_timezone_name(session_timezone)));
+	return psprintf("%s%s%s::%s", prefix ? prefix : "", prefix ? "." : "",
+					quote_identifier(cmd->name), mg_text_type(def->typeName));
+}
+
 /* Does the index use the column? */
 static bool
 mg_index_uses(Oid index, AttrNumber attnum)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool		result = false;
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool result = false;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -71,10 +79,10 @@ mg_index_uses(Oid index, AttrNumber attnum)
 static bool
 mg_in_key(HeapTuple tuple, AttrNumber anum, AttrNumber attnum)
 {
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(CONSTROID, tuple, anum, &isnull);
-	Datum	   *keys;
-	int			nkeys;
+	bool isnull;
+	Datum datum = SysCacheGetAttr(CONSTROID, tuple, anum, &isnull);
+	Datum *keys;
+	int nkeys;
 
 	if (isnull)
 		return false;
@@ -92,11 +100,11 @@ mg_in_key(HeapTuple tuple, AttrNumber anum, AttrNumber attnum)
 static void
 mg_add_constraints_of(StringInfo buf, Oid relid, AttrNumber attnum)
 {
-	Relation	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
+	Relation pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
-	ListCell   *lc;
+	HeapTuple tuple;
+	ListCell *lc;
 
 	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -118,7 +126,8 @@ mg_add_constraints_of(StringInfo buf, Oid relid, AttrNumber attnum)
 			continue;
 		if (mg_in_key(tuple, Anum_pg_constraint_confkey, attnum))
 			appendStringInfo(buf, ", foreign key %s of %s",
-							 quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)),
+							 quote_identifier(
+								 NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)),
 							 mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid));
 		ReleaseSysCache(tuple);
 	}
@@ -128,11 +137,10 @@ mg_add_constraints_of(StringInfo buf, Oid relid, AttrNumber attnum)
 static const char *
 mg_text_belongings(MgFootprint *fp, AlterTableCmd *cmd)
 {
-	AttrNumber	attnum = get_attnum(fp->target, cmd->name);
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(fp->target),
-										Int16GetDatum(attnum));
+	AttrNumber attnum = get_attnum(fp->target, cmd->name);
+	HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(fp->target), Int16GetDatum(attnum));
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	if (HeapTupleIsValid(tuple))
@@ -174,19 +182,21 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 
 	if (plain == NULL || row == NULL || type == NULL)
 	{
-		mg_say(buf, "Add a column of the new type, keep it in step by a trigger, fill it in batches, "
+		mg_say(buf,
+			   "Add a column of the new type, keep it in step by a trigger, fill it in batches, "
 			   "then rename it.");
 		return;
 	}
 	mg_sql(buf, "ALTER TABLE %s ADD COLUMN %s %s", table, fresh, type);
 	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
 		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", fresh, row)));
-	mg_sql(buf, "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+	mg_sql(buf,
+		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
 		   quote_identifier(name), table, function);
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", fresh, plain),
 					castNode(ColumnDef, cmd->def)->raw_default
-					? psprintf("%s IS NULL", fresh)
-					: psprintf("%s IS NULL AND %s IS NOT NULL", fresh, column));
+						? psprintf("%s IS NULL", fresh)
+						: psprintf("%s IS NULL AND %s IS NOT NULL", fresh, column));
 	if (*belongings)
 		mg_say(buf, "Give the new column what the old one has (%s), then swap them:", belongings);
 	mg_sql(buf, "BEGIN");
@@ -203,7 +213,7 @@ char *
 mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
@@ -214,7 +224,8 @@ mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 		if (cmd == NULL || cmd->subtype != AT_AlterColumnType)
 			continue;
 		if (mg_depends_on_timezone(fp, cmd))
-			mg_say(&buf, "If the values are meant as UTC, SET TimeZone = 'UTC' before the statement, "
+			mg_say(&buf,
+				   "If the values are meant as UTC, SET TimeZone = 'UTC' before the statement, "
 				   "and the table is not rewritten.");
 		mg_say_apart(fp, &buf, "let a new column take the place of the old one");
 		mg_sql_swap(fp, &buf, cmd);
@@ -230,8 +241,8 @@ mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 static List *
 mg_type_changes(MgFootprint *fp)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, castNode(AlterTableStmt, fp->stmt)->cmds)
 	{
@@ -245,7 +256,7 @@ mg_type_changes(MgFootprint *fp)
 static const char *
 mg_text_alter_type(MgFootprint *fp, AlterTableCmd *cmd)
 {
-	ColumnDef  *def = castNode(ColumnDef, cmd->def);
+	ColumnDef *def = castNode(ColumnDef, cmd->def);
 	const char *type = mg_text_new_type(def);
 	const char *expr = NULL;
 
@@ -259,8 +270,8 @@ mg_text_alter_type(MgFootprint *fp, AlterTableCmd *cmd)
 
 typedef struct MgConstraintDef
 {
-	Oid			conid;
-	char	   *text;
+	Oid conid;
+	char *text;
 } MgConstraintDef;
 
 /* "ALTER TABLE t ADD CONSTRAINT c CHECK (...)", of a constraint that is there. */
@@ -276,19 +287,19 @@ mg_constraint_command(void *arg)
 static List *
 mg_task_constraints(MgFinding *finding)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, finding->worked)
 	{
-		MgEffect   *eff = lfirst(lc);
-		ListCell   *lc2;
+		MgEffect *eff = lfirst(lc);
+		ListCell *lc2;
 
 		foreach(lc2, eff->tasks)
 		{
-			MgTask	   *task = lfirst(lc2);
-			HeapTuple	tuple;
-			Oid			conid;
+			MgTask *task = lfirst(lc2);
+			HeapTuple tuple;
+			Oid conid;
 
 			if (task->cause != finding->rule->cause || task->constraint == NULL ||
 				task->work == MG_WORK_LOOKUP)
@@ -318,13 +329,13 @@ mg_task_constraints(MgFinding *finding)
 static List *
 mg_task_indexes(MgFinding *finding)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
 	foreach(lc, finding->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
-		Oid			index = task->index;
+		MgTask *task = lfirst(lc);
+		Oid index = task->index;
 
 		if (task->work != MG_WORK_BUILD || !OidIsValid(index))
 			continue;
@@ -338,10 +349,10 @@ mg_task_indexes(MgFinding *finding)
 /* Take away, alter, put back. */
 typedef struct MgDetour
 {
-	StringInfoData before;		/* outside any transaction block */
-	StringInfoData drop;		/* in one transaction with the change of type */
+	StringInfoData before; /* outside any transaction block */
+	StringInfoData drop;   /* in one transaction with the change of type */
 	StringInfoData add;
-	StringInfoData after;		/* outside again */
+	StringInfoData after; /* outside again */
 } MgDetour;
 
 /* A CHECK or a foreign key: dropped and added NOT VALID, validated later. */
@@ -349,17 +360,18 @@ static bool
 mg_detour_constraint(MgDetour *detour, Oid conid)
 {
 	MgConstraintDef d = {.conid = conid};
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
 	const char *name;
 	const char *table;
-	bool		refused;
+	bool refused;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	name = quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname));
 	table = mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid);
 	refused = ((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
-		get_rel_relkind(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid) == RELKIND_PARTITIONED_TABLE;
+			  get_rel_relkind(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid) ==
+				  RELKIND_PARTITIONED_TABLE;
 	ReleaseSysCache(tuple);
 	if (refused || !mg_attempt(mg_constraint_command, &d, NULL) || d.text == NULL)
 		return false;
@@ -373,8 +385,8 @@ mg_detour_constraint(MgDetour *detour, Oid conid)
 static Oid
 mg_fkey_index(Oid conid)
 {
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-	Oid			index = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
+	Oid index = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -388,9 +400,9 @@ mg_fkey_index(Oid conid)
 static bool
 mg_detour_index(MgDetour *detour, Oid index)
 {
-	Oid			conid = get_index_constraint(index);
-	Oid			relid = IndexGetRelation(index, true);
-	ListCell   *lc;
+	Oid conid = get_index_constraint(index);
+	Oid relid = IndexGetRelation(index, true);
+	ListCell *lc;
 
 	/* foreign keys hold on to the index behind what they reference */
 	foreach(lc, mg_fkeys_to(relid))
@@ -414,7 +426,7 @@ mg_detour_index(MgDetour *detour, Oid index)
 static bool
 mg_detour_all(MgFinding *finding, MgDetour *detour)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_task_indexes(finding))
 	{
@@ -433,9 +445,10 @@ mg_detour_all(MgFinding *finding, MgDetour *detour)
 static void
 mg_say_detour(MgFootprint *fp, StringInfo buf, MgDetour *detour, const char *alter)
 {
-	bool		block = detour->drop.len > 0;
+	bool block = detour->drop.len > 0;
 
-	mg_say_apart(fp, buf, "take away what depends on the column, change its type, and make it anew "
+	mg_say_apart(fp, buf,
+				 "take away what depends on the column, change its type, and make it anew "
 				 "without blocking");
 	if (detour->before.len)
 		mg_say(buf, "%s", detour->before.data);
@@ -458,9 +471,9 @@ mg_advise_alter_column_type_dependents(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
 	StringInfoData alter;
-	MgDetour	detour;
-	bool		complete;
-	ListCell   *lc;
+	MgDetour detour;
+	bool complete;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	initStringInfo(&alter);

@@ -3,14 +3,13 @@
  *
  * Owns the server's decisions that core keeps to itself: does a new column's
  * default rewrite the table, does a type change, does an index keep its file,
- * is a foreign key still proven, do constraints imply another.  Each function
- * names the core function it has to agree with; the oracle in the test suite
- * holds it to that.
+ * is a foreign key still proven.  (What constraints prove is in coreproof.c.)
+ * Each function names the core function it has to agree with; the oracle in
+ * the test suite holds it to that.
  *
  * Expressions are analyzed by core's parser as the current user, who wrote
- * them, and folded by core's planner as the owner of the table in a
- * security-restricted operation, because folding may run immutable functions
- * that the owner put there.  Both happen inside mg_attempt().
+ * them, and folded by core's planner as the owner of the table.  Both happen
+ * inside mg_attempt().
  */
 #include "mg_alter.h"
 
@@ -27,92 +26,6 @@
 #include "parser/parse_relation.h"
 #include "parser/parse_type.h"
 #include "utils/typcache.h"
-
-/* ------------------------------------------------------------------------
- * Running as the table's owner
- * ------------------------------------------------------------------------ */
-
-/* The identity to return to. */
-typedef struct MgIdentity
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} MgIdentity;
-
-/*
- * Become the owner of a relation in a security-restricted operation.  An error
- * in between is undone by the end of mg_attempt()'s subtransaction.
- */
-static void
-mg_become_owner(Oid relid, MgIdentity *saved)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	owner = saved->userid;
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
-}
-
-static void
-mg_become_self(const MgIdentity *saved)
-{
-	AtEOXact_GUC(false, saved->guc_level);
-	SetUserIdAndSecContext(saved->userid, saved->sec_context);
-}
-
-/* expression_planner(), as the owner of the relation. */
-static Expr *
-mg_plan_as_owner(Oid relid, Node *expr)
-{
-	MgIdentity	saved;
-	Expr	   *result;
-
-	mg_become_owner(relid, &saved);
-	result = expression_planner((Expr *) expr);
-	mg_become_self(&saved);
-	return result;
-}
-
-/*
- * The value that the planner would guess for an expression: stable functions
- * are folded as well.  It tells whether a default is null.
- */
-static Node *
-mg_estimate_as_owner(Oid relid, Node *expr)
-{
-	PlannerInfo *root = makeNode(PlannerInfo);
-	MgIdentity	saved;
-	Node	   *result;
-
-	root->glob = makeNode(PlannerGlobal);
-	mg_become_owner(relid, &saved);
-	result = estimate_expression_value(root, expr);
-	mg_become_self(&saved);
-	return result;
-}
-
-/* DomainHasConstraints() plans the constraints of the domain, so the same. */
-static bool
-mg_domain_has_constraints(Oid relid, Oid typid)
-{
-	MgIdentity	saved;
-	bool		result;
-
-	if (get_typtype(typid) != TYPTYPE_DOMAIN)
-		return false;
-	mg_become_owner(relid, &saved);
-	result = mg_domain_constrained(typid);
-	mg_become_self(&saved);
-	return result;
-}
 
 /* ------------------------------------------------------------------------
  * ADD COLUMN
@@ -696,131 +609,4 @@ mg_fkey_still_proven(Oid constraint, Oid relid, List *retyped)
 	}
 	ReleaseSysCache(tuple);
 	return proven;
-}
-
-/* ------------------------------------------------------------------------
- * Proofs from constraints
- * ------------------------------------------------------------------------ */
-
-typedef struct MgProof
-{
-	Oid			relid;
-	List	   *test;
-	List	   *gone;
-	bool		marks;			/* NOT NULL marks count as well */
-	bool		implied;
-} MgProof;
-
-/* A NOT NULL test of a column. */
-static Node *
-mg_null_test(Oid relid, AttrNumber attnum)
-{
-	NullTest   *test = makeNode(NullTest);
-	Oid			typid;
-	int32		typmod;
-	Oid			collation;
-
-	get_atttypetypmodcoll(relid, attnum, &typid, &typmod, &collation);
-	test->arg = (Expr *) makeVar(1, attnum, typid, typmod, collation, 0);
-	test->nulltesttype = IS_NOT_NULL;
-	test->argisrow = false;
-	test->location = -1;
-	return (Node *) test;
-}
-
-/* The columns that are NOT NULL, as conditions. */
-static List *
-mg_known_not_null(Oid relid)
-{
-	List	   *result = NIL;
-
-	for (AttrNumber attnum = 1;; attnum++)
-	{
-		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-
-		if (!HeapTupleIsValid(tuple))
-			return result;
-		if (((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull &&
-			!((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped)
-			result = lappend(result, mg_null_test(relid, attnum));
-		ReleaseSysCache(tuple);
-	}
-}
-
-/* The valid CHECK constraints, as conditions in the form that the prover wants. */
-static List *
-mg_known_checks(Oid relid, List *gone)
-{
-	List	   *result = NIL;
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		Datum		bin;
-		bool		isnull;
-		Node	   *expr;
-
-		if (form->contype != CONSTRAINT_CHECK || !form->convalidated ||
-			list_member_oid(gone, form->oid))
-			continue;
-		bin = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
-		if (isnull)
-			continue;
-		expr = stringToNode(TextDatumGetCString(bin));
-		expr = eval_const_expressions(NULL, expr);
-		expr = (Node *) canonicalize_qual((Expr *) expr, true);
-		result = list_concat(result, make_ands_implicit((Expr *) expr));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-static void
-mg_prove(void *arg)
-{
-	MgProof    *proof = arg;
-	MgIdentity	saved;
-	List	   *known;
-
-	mg_become_owner(proof->relid, &saved);
-	known = mg_known_checks(proof->relid, proof->gone);
-	if (proof->marks)
-		known = list_concat(known, mg_known_not_null(proof->relid));
-	proof->implied = predicate_implied_by(proof->test, known, true);
-	mg_become_self(&saved);
-}
-
-/*
- * Do the NOT NULL marks and valid CHECK constraints of a table imply that
- * every row satisfies test?  gone are OIDs of constraints that the statement
- * itself drops first.  Follows PartConstraintImpliedByRelConstraint(), which
- * wants a locked relation and knows nothing of dropped constraints.
- */
-bool
-mg_constraints_imply(Oid relid, List *test, List *gone)
-{
-	MgProof		proof = {.relid = relid,.test = test,.gone = gone,.marks = true};
-
-	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;
-}
-
-/*
- * Is it proven by CHECK constraints that a column has no nulls?  Follows
- * NotNullImpliedByRelConstraints(), where the marks of columns do not count.
- */
-bool
-mg_not_null_proven(Oid relid, AttrNumber attnum, List *gone_constraints)
-{
-	MgProof		proof = {.relid = relid,.gone = gone_constraints};
-
-	proof.test = list_make1(mg_null_test(relid, attnum));
-	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;
 }

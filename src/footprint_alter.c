@@ -326,6 +326,7 @@ mg_settle_rewrite(MgAlter *cx, MgTab *tab)
 		MgTask	   *build = lfirst(lc);
 
 		build->cause = first->cause;
+		build->reason = NULL;	/* it said that the file is kept */
 		tab->eff->tasks = lappend(tab->eff->tasks, build);
 	}
 	foreach(lc, tab->scans)

@@ -272,7 +272,8 @@ mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
-	if (form->conislocal)		/* inherited ones are made again with their parent's */
+	/* a domain's constraint reads no table; inherited ones are made again with their parent's */
+	if (form->conislocal && OidIsValid(form->conrelid))
 	{
 		switch (form->contype)
 		{

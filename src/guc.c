@@ -10,6 +10,7 @@
  */
 #include "mg.h"
 
+#define MG_PREFIX "migration_guard"
 #define MG_OVERRIDE_MAX 1000	/* bytes of an override's reason */
 
 int			mg_mode = MG_MODE_ENFORCE;
@@ -400,6 +401,35 @@ mg_define_rates(void)
 }
 
 /*
+ * What came with the connection (PGOPTIONS) before the library was loaded has
+ * hidden what the configuration file or ALTER DATABASE say.  If the role may
+ * not set it, core would drop it with a warning and go on with the built-in
+ * default; with the library preloaded it would refuse the connection.  Here
+ * loading is refused, and with it the statement that asked for it.
+ */
+static void
+mg_refuse_client_settings(void)
+{
+	int			count;
+	struct config_generic **settings = mg_all_settings(&count);
+
+	if (!IsTransactionState())
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		struct config_generic *setting = settings[i];
+
+		if (pg_strncasecmp(setting->name, MG_PREFIX ".", strlen(MG_PREFIX ".")) == 0 &&
+			setting->reset_source == PGC_S_CLIENT &&
+			pg_parameter_aclcheck(setting->name, setting->reset_srole, ACL_SET) != ACLCHECK_OK)
+			ereport(ERROR,
+					errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("permission denied to set parameter \"%s\"", setting->name),
+					errhint("Connect without it in PGOPTIONS."));
+	}
+}
+
+/*
  * Defines all settings and reserves the prefix.  Placeholders that a session
  * has set before the library was loaded are checked again by core: what the
  * role may not set is dropped with a warning.
@@ -407,8 +437,9 @@ mg_define_rates(void)
 void
 mg_guc_init(void)
 {
+	mg_refuse_client_settings();
 	mg_define_policy();
 	mg_define_thresholds();
 	mg_define_rates();
-	MarkGUCPrefixReserved("migration_guard");
+	MarkGUCPrefixReserved(MG_PREFIX);
 }

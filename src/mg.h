@@ -231,7 +231,7 @@ extern List *mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavi
 extern void mg_verify_default_partition(MgFootprint *fp, Oid parent, PartitionBoundSpec *spec,
 										Oid default_partition, MgCause cause, Node *node);
 
-/* coredecide.c: decisions that core keeps static, each with its core function */
+/* coreproof.c: do NOT NULL marks and valid CHECK constraints imply test for every row? */
 extern bool mg_constraints_imply(Oid relid, List *test, List *dropped_constraints);
 
 /* indexmatch.c */

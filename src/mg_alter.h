@@ -12,6 +12,8 @@
  *   footprint_partition.c   ATTACH and DETACH PARTITION
  *   droplocks.c             what goes with a dropped object
  *   coredecide.c            the server's decisions about expressions
+ *   coreproof.c             what constraints prove
+ *   asowner.c               folding expressions as the owner of the table
  *
  * As in core, subcommands are examined in passes, whatever order they were
  * written in, and what they ask of a table is collected first: one rewrite or
@@ -189,11 +191,28 @@ extern void mg_alter_attach(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_detach(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_detach_finalize(MgAlter *cx, AlterTableCmd *cmd);
 
+/* asowner.c */
+/* The identity to return to. */
+typedef struct MgIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} MgIdentity;
+
+extern void mg_become_owner(Oid relid, MgIdentity *saved);
+extern void mg_become_self(const MgIdentity *saved);
+extern Expr *mg_plan_as_owner(Oid relid, Node *expr);
+extern Node *mg_estimate_as_owner(Oid relid, Node *expr);
+extern bool mg_domain_has_constraints(Oid relid, Oid typid);
+
 /* coredecide.c */
 extern MgNewColumn *mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def);
 extern MgRetyped *mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd);
 extern bool mg_index_storage_kept(Oid index, List *retyped);
 extern bool mg_fkey_still_proven(Oid constraint, Oid relid, List *retyped);
+
+/* coreproof.c */
 extern bool mg_not_null_proven(Oid relid, AttrNumber attnum, List *gone_constraints);
 
 #endif							/* MG_ALTER_H */

@@ -18,6 +18,14 @@ mg_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
 	return LockHeldByMe(tag, mode);
 }
 
+/* All settings of the server, and how many there are. */
+static inline struct config_generic **
+mg_all_settings(int *count)
+{
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+}
+
 /*
  * Where the main fork of a relation is, relative to the data directory, by
  * its pg_class row alone; NULL if it has no files.  Follows

@@ -189,22 +189,28 @@ mg_rows_by_width(Form_pg_class form, uint64 bytes)
 
 /*
  * Rows of a table of that many bytes.  The density of the last VACUUM or
- * ANALYZE holds for the present size, as in estimate_rel_size(); statistics
- * that say "no rows" or nothing at all say nothing about what was loaded
- * since.
+ * ANALYZE holds for the present size, as in estimate_rel_size(), unless the
+ * table has grown to more than twice of what it was: then it may be filled
+ * with something else, and the higher number counts.  Statistics that say "no
+ * rows" or nothing at all say nothing about what was loaded since.
  */
 static double
 mg_table_rows(Form_pg_class form, uint64 bytes)
 {
 	double		blocks = (double) (bytes / BLCKSZ);
+	double		scaled = -1;
 	MgSample	sample = {form->oid, -1};
 
 	if (blocks == 0)
 		return 0;
 	if (form->reltuples > 0 && form->relpages > 0)
-		return rint(form->reltuples / form->relpages * blocks);
-	if (mg_attempt(mg_sample_rows, &sample, NULL) && sample.rows >= 0)
-		return sample.rows;
+		scaled = rint(form->reltuples / form->relpages * blocks);
+	if (scaled >= 0 && blocks <= 2.0 * form->relpages)
+		return scaled;
+	if (!mg_attempt(mg_sample_rows, &sample, NULL))
+		sample.rows = -1;
+	if (scaled >= 0 || sample.rows >= 0)
+		return Max(scaled, sample.rows);
 	return mg_rows_by_width(form, bytes);
 }
 

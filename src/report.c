@@ -33,7 +33,7 @@ mg_lock_name(LOCKMODE mode)
 static const char *
 mg_operation(MgFootprint *fp, MgFinding *finding)
 {
-	List	   *nodes = mg_nodes(finding);
+	List *nodes = mg_nodes(finding);
 	AlterTableCmd *cmd = nodes ? mg_subcommand(fp, linitial(nodes)) : NULL;
 
 	if (cmd && cmd->subtype == AT_SetUnLogged)
@@ -52,7 +52,7 @@ mg_preposition(const char *blocks)
 static const char *
 mg_name(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	return name ? name : psprintf("%u", relid);
 }
@@ -60,7 +60,7 @@ mg_name(Oid relid)
 static void
 mg_word_message(MgFootprint *fp, MgFinding *finding)
 {
-	Oid			subject = OidIsValid(fp->target) ? fp->target : finding->relid;
+	Oid subject = OidIsValid(fp->target) ? fp->target : finding->relid;
 	const char *seconds = mg_format_seconds(finding->seconds);
 	const char *blocks = mg_lock_blocks(finding->lockmode);
 	StringInfoData buf;
@@ -114,15 +114,15 @@ mg_work_phrase(MgWork work)
 static void
 mg_detail_reasons(StringInfo buf, MgFinding *finding)
 {
-	List	   *said = NIL;
-	MgWork		most = MG_WORK_NONE;
-	int			more = 0;
-	ListCell   *lc;
+	List *said = NIL;
+	MgWork most = MG_WORK_NONE;
+	int more = 0;
+	ListCell *lc;
 
 	foreach(lc, finding->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
-		String	   *reason;
+		MgTask *task = lfirst(lc);
+		String *reason;
 
 		most = Max(most, task->work);
 		if (task->reason == NULL || task->work == MG_WORK_LOOKUP)
@@ -148,8 +148,8 @@ mg_detail_reasons(StringInfo buf, MgFinding *finding)
 static void
 mg_detail_lock(StringInfo buf, MgFootprint *fp, MgFinding *finding)
 {
-	MgEffect   *eff = mg_effect_find(fp, finding->relid);
-	LOCKMODE	own = eff ? eff->lockmode : NoLock;
+	MgEffect *eff = mg_effect_find(fp, finding->relid);
+	LOCKMODE own = eff ? eff->lockmode : NoLock;
 	const char *since = finding->held_since ? psprintf(" since %s", finding->held_since) : "";
 
 	/* an index may be locked more strongly than its table */
@@ -157,31 +157,35 @@ mg_detail_lock(StringInfo buf, MgFootprint *fp, MgFinding *finding)
 		own = finding->lockmode;
 	if (finding->held > own && own >= ShareLock)
 	{
-		mg_sentence(buf, psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
+		mg_sentence(buf,
+					psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
 		mg_sentence(buf, psprintf("this transaction already holds %s on \"%s\"%s, which blocks %s",
 								  mg_lock_name(finding->held), mg_name(finding->relid), since,
 								  strcmp(mg_lock_blocks(own), mg_lock_blocks(finding->held)) == 0
-								  ? "them, too" : "reads, too"));
+									  ? "them, too"
+									  : "reads, too"));
 	}
 	else if (finding->held > own)
-		mg_sentence(buf, psprintf("the statement itself needs no more than %s, but this transaction "
-								  "already holds %s on \"%s\"%s, which blocks %s", mg_lock_name(own),
-								  mg_lock_name(finding->held), mg_name(finding->relid), since,
-								  mg_lock_blocks(finding->held)));
+		mg_sentence(buf,
+					psprintf("the statement itself needs no more than %s, but this transaction "
+							 "already holds %s on \"%s\"%s, which blocks %s",
+							 mg_lock_name(own), mg_lock_name(finding->held),
+							 mg_name(finding->relid), since, mg_lock_blocks(finding->held)));
 	else
-		mg_sentence(buf, psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
+		mg_sentence(buf,
+					psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
 }
 
 /* How many partitions or children are worked on. */
 static void
 mg_detail_partitions(StringInfo buf, MgFinding *finding)
 {
-	int			children = 0;
-	ListCell   *lc;
+	int children = 0;
+	ListCell *lc;
 
 	foreach(lc, finding->worked)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 
 		if (eff->role == MG_ROLE_CHILD && eff->relkind == RELKIND_RELATION)
 			children++;
@@ -194,9 +198,9 @@ mg_detail_partitions(StringInfo buf, MgFinding *finding)
 static bool
 mg_is_bystander(MgFootprint *fp, MgFinding *finding, MgEffect *eff)
 {
-	return eff->relid != finding->relid && eff->relid != fp->target &&
-		eff->role != MG_ROLE_CHILD && eff->role != MG_ROLE_INDEX &&
-		eff->relkind != RELKIND_INDEX && eff->relkind != RELKIND_PARTITIONED_INDEX;
+	return eff->relid != finding->relid && eff->relid != fp->target && eff->role != MG_ROLE_CHILD &&
+		   eff->role != MG_ROLE_INDEX && eff->relkind != RELKIND_INDEX &&
+		   eff->relkind != RELKIND_PARTITIONED_INDEX;
 }
 
 /* Other relations that are blocked, a few by name. */
@@ -204,15 +208,15 @@ static void
 mg_detail_bystanders(StringInfo buf, MgFootprint *fp, MgFinding *finding, const char *blocks)
 {
 	StringInfoData names;
-	int			count = 0;
-	ListCell   *lc;
+	int count = 0;
+	ListCell *lc;
 
 	initStringInfo(&names);
 	foreach(lc, finding->blocked)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 		const char *since;
-		LOCKMODE	mode = Max(eff->lockmode, mg_situation_held(fp->script, eff->relid, &since));
+		LOCKMODE mode = Max(eff->lockmode, mg_situation_held(fp->script, eff->relid, &since));
 
 		if (!mg_is_bystander(fp, finding, eff) || strcmp(mg_lock_blocks(mode), blocks) != 0)
 			continue;
@@ -245,7 +249,7 @@ mg_word_detail(MgFootprint *fp, MgFinding *finding)
 static void
 mg_word_unsized(MgFootprint *fp, MgFinding *finding)
 {
-	MgTask	   *task = linitial(finding->tasks);
+	MgTask *task = linitial(finding->tasks);
 	StringInfoData buf;
 
 	finding->message = psprintf("%s \"%s\" would skip the invalid index \"%s\"",
@@ -253,8 +257,10 @@ mg_word_unsized(MgFootprint *fp, MgFinding *finding)
 								mg_name(OidIsValid(fp->target) ? fp->target : finding->relid),
 								mg_name(finding->relid));
 	initStringInfo(&buf);
-	mg_sentence(&buf, task->reason ? task->reason
-				: "the index was left behind by a build that failed, and no query uses it");
+	mg_sentence(&buf,
+				task->reason
+					? task->reason
+					: "the index was left behind by a build that failed, and no query uses it");
 	mg_sentence(&buf, psprintf("rule %s", finding->rule->name));
 	finding->detail = buf.data;
 }
@@ -290,7 +296,9 @@ mg_say_override(MgFootprint *fp, StringInfo hint)
 	if (mg_situation_in_block(fp->script))
 		mg_say(hint, "To run it anyway: SET LOCAL migration_guard.override = 'reason';");
 	else
-		mg_say(hint, "To run it anyway: SET migration_guard.override = 'reason'; and RESET it afterwards.");
+		mg_say(
+			hint,
+			"To run it anyway: SET migration_guard.override = 'reason'; and RESET it afterwards.");
 }
 
 /* All details, the first without its message, which is the primary one. */
@@ -298,12 +306,12 @@ static char *
 mg_all_details(List *findings)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, findings)
 	{
-		MgFinding  *finding = lfirst(lc);
+		MgFinding *finding = lfirst(lc);
 
 		if (buf.len == 0)
 			appendStringInfoString(&buf, finding->detail);
@@ -317,14 +325,14 @@ mg_all_details(List *findings)
 static char *
 mg_all_hints(MgFootprint *fp, List *findings, bool blocked)
 {
-	List	   *said = NIL;
+	List *said = NIL;
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, findings)
 	{
-		char	   *hint = ((MgFinding *) lfirst(lc))->hint;
+		char *hint = ((MgFinding *) lfirst(lc))->hint;
 
 		if (hint == NULL || *hint == '\0' || list_member(said, makeString(hint)))
 			continue;
@@ -342,16 +350,16 @@ typedef struct MgFields
 	const char *schema;
 	const char *table;
 	const char *column;
-	const char *constraint;		/* as core does, also for the name of an index */
+	const char *constraint; /* as core does, also for the name of an index */
 } MgFields;
 
 /* What a finding is about: its relation, and the first column and constraint of its work. */
 static void
 mg_fields(MgFinding *finding, MgFields *fields)
 {
-	Oid			relid = finding->relid;
-	char		relkind = get_rel_relkind(relid);
-	ListCell   *lc;
+	Oid relid = finding->relid;
+	char relkind = get_rel_relkind(relid);
+	ListCell *lc;
 
 	memset(fields, 0, sizeof(*fields));
 	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
@@ -364,7 +372,7 @@ mg_fields(MgFinding *finding, MgFields *fields)
 		fields->schema = get_namespace_name(get_rel_namespace(relid));
 	foreach(lc, finding->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
+		MgTask *task = lfirst(lc);
 
 		if (fields->column == NULL)
 			fields->column = task->column;
@@ -394,25 +402,23 @@ mg_sqlstate(const MgRule *rule)
 static void
 mg_emit(MgFootprint *fp, List *findings)
 {
-	MgFinding  *worst = linitial(findings);
-	bool		blocked = worst->verdict == MG_BLOCK;
-	int			elevel = blocked ? ERROR : worst->verdict == MG_WARN ? WARNING : LOG_SERVER_ONLY;
-	char	   *detail = mg_all_details(findings);
-	char	   *hint = mg_all_hints(fp, findings, blocked);
-	MgFields	fields;
+	MgFinding *worst = linitial(findings);
+	bool blocked = worst->verdict == MG_BLOCK;
+	int elevel = blocked ? ERROR : worst->verdict == MG_WARN ? WARNING : LOG_SERVER_ONLY;
+	char *detail = mg_all_details(findings);
+	char *hint = mg_all_hints(fp, findings, blocked);
+	MgFields fields;
 
 	mg_fields(worst, &fields);
-	ereport(elevel,
-			(errcode(mg_sqlstate(worst->rule)),
-			 worst->overridden
-			 ? errmsg("migration_guard override \"%s\": %s", mg_override, worst->message)
-			 : errmsg("%s", worst->message),
-			 errdetail("%s", detail),
-			 *hint ? errhint("%s", hint) : 0,
-			 mg_field(PG_DIAG_SCHEMA_NAME, fields.schema),
-			 mg_field(PG_DIAG_TABLE_NAME, fields.table),
-			 mg_field(PG_DIAG_COLUMN_NAME, fields.column),
-			 mg_field(PG_DIAG_CONSTRAINT_NAME, fields.constraint)));
+	ereport(elevel, (errcode(mg_sqlstate(worst->rule)),
+					 worst->overridden ? errmsg("migration_guard override \"%s\": %s", mg_override,
+												worst->message)
+									   : errmsg("%s", worst->message),
+					 errdetail("%s", detail), *hint ? errhint("%s", hint) : 0,
+					 mg_field(PG_DIAG_SCHEMA_NAME, fields.schema),
+					 mg_field(PG_DIAG_TABLE_NAME, fields.table),
+					 mg_field(PG_DIAG_COLUMN_NAME, fields.column),
+					 mg_field(PG_DIAG_CONSTRAINT_NAME, fields.constraint)));
 }
 
 /*
@@ -423,13 +429,13 @@ mg_emit(MgFootprint *fp, List *findings)
 void
 mg_report(MgFootprint *fp, List *findings)
 {
-	List	   *overridden = NIL;
-	List	   *others = NIL;
-	ListCell   *lc;
+	List *overridden = NIL;
+	List *others = NIL;
+	ListCell *lc;
 
 	foreach(lc, findings)
 	{
-		MgFinding  *finding = lfirst(lc);
+		MgFinding *finding = lfirst(lc);
 
 		if (finding->overridden)
 			overridden = lappend(overridden, finding);

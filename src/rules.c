@@ -27,18 +27,18 @@
 static bool
 mg_not_rewritten(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, finding->worked)
 	{
-		MgEffect   *eff = lfirst(lc);
-		bool		rewritten = false;
-		bool		work = false;
-		ListCell   *lc2;
+		MgEffect *eff = lfirst(lc);
+		bool rewritten = false;
+		bool work = false;
+		ListCell *lc2;
 
 		foreach(lc2, eff->tasks)
 		{
-			MgTask	   *task = lfirst(lc2);
+			MgTask *task = lfirst(lc2);
 
 			rewritten |= task->cause == MG_CAUSE_ALTER_TYPE;
 			work |= task->cause == finding->rule->cause && task->work > MG_WORK_LOOKUP;
@@ -50,159 +50,102 @@ mg_not_rewritten(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 }
 
 const MgRule mg_rules[] = {
-	{
-		"add_column_rewrite", "MG101", MG_BLOCKING, "ADD COLUMN to", MG_BLOCK,
-		MG_CAUSE_ADD_COLUMN, true, NULL, mg_advise_add_column_rewrite,
-		"a new column whose default or type makes the server rewrite the table",
-		"add the column without default, set the default, fill existing rows in batches"
-	},
-	{
-		"add_column_check", "MG102", MG_BLOCKING, "ADD COLUMN with CHECK to", MG_BLOCK,
-		MG_CAUSE_ADD_COLUMN_CHECK, true, NULL, mg_advise_add_column_check,
-		"a new column with a CHECK constraint, for which all rows are read",
-		"add the column, then the constraint NOT VALID, then VALIDATE it"
-	},
-	{
-		"add_column_not_null", "MG103", MG_BLOCKING, "ADD COLUMN NOT NULL without a default to",
-		MG_BLOCK, MG_CAUSE_ADD_COLUMN_NOT_NULL, true, NULL, mg_advise_add_column_not_null,
-		"a new NOT NULL column without default, which fails on a table with rows after reading them",
-		"give it a default, or add it nullable, fill it in batches, then set NOT NULL safely"
-	},
-	{
-		"add_check", "MG104", MG_BLOCKING, "ADD CHECK to", MG_BLOCK,
-		MG_CAUSE_ADD_CHECK, true, NULL, mg_advise_add_check,
-		"a CHECK constraint that is verified while writes or reads are blocked",
-		"add it NOT VALID, then VALIDATE it in another transaction"
-	},
-	{
-		"add_foreign_key", "MG105", MG_BLOCKING, "ADD FOREIGN KEY to", MG_BLOCK,
-		MG_CAUSE_ADD_FOREIGN_KEY, true, NULL, mg_advise_add_foreign_key,
-		"a foreign key that is validated while writes to both tables are blocked",
-		"add it NOT VALID, then VALIDATE it in another transaction"
-	},
-	{
-		"validate_constraint", "MG106", MG_BLOCKING, "VALIDATE CONSTRAINT on", MG_BLOCK,
-		MG_CAUSE_VALIDATE, true, NULL, mg_advise_validate_constraint,
-		"a constraint validated under a strong lock of the same statement or transaction",
-		"VALIDATE it in a statement and a transaction of its own"
-	},
-	{
-		"add_unique", "MG107", MG_BLOCKING, "ADD UNIQUE to", MG_BLOCK,
-		MG_CAUSE_ADD_UNIQUE, true, NULL, mg_advise_add_unique,
-		"a UNIQUE constraint whose index is built while reads and writes are blocked",
-		"CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... UNIQUE USING INDEX"
-	},
-	{
-		"add_primary_key", "MG108", MG_BLOCKING, "ADD PRIMARY KEY to", MG_BLOCK,
-		MG_CAUSE_ADD_PRIMARY_KEY, true, NULL, mg_advise_add_primary_key,
-		"a primary key whose index is built while reads and writes are blocked",
-		"CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... PRIMARY KEY USING INDEX"
-	},
-	{
-		"add_exclusion", "MG109", MG_BLOCKING, "ADD EXCLUDE to", MG_BLOCK,
-		MG_CAUSE_ADD_EXCLUSION, true, NULL, mg_advise_add_exclusion,
-		"an exclusion constraint whose index is built while reads and writes are blocked",
-		"there is no online form: a new table, or a maintenance window"
-	},
-	{
-		"primary_key_using_index", "MG110", MG_BLOCKING, "ADD PRIMARY KEY USING INDEX to", MG_BLOCK,
-		MG_CAUSE_PRIMARY_KEY_USING_INDEX, true, NULL, mg_advise_primary_key_using_index,
-		"a primary key from an index on nullable columns, for which all rows are read",
-		"make the columns NOT NULL first, by way of a validated CHECK"
-	},
-	{
-		"set_not_null", "MG111", MG_BLOCKING, "SET NOT NULL on", MG_BLOCK,
-		MG_CAUSE_SET_NOT_NULL, true, NULL, mg_advise_set_not_null,
-		"SET NOT NULL that no valid CHECK proves, for which all rows are read",
-		"CHECK (... IS NOT NULL) NOT VALID, VALIDATE, SET NOT NULL, drop the CHECK"
-	},
-	{
-		"alter_column_type", "MG112", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
-		MG_CAUSE_ALTER_TYPE, true, NULL, mg_advise_alter_column_type,
-		"a change of type that makes the server rewrite the table",
-		"a new column kept in step by a trigger, filled in batches, then swapped"
-	},
-	{
-		"alter_column_type_dependents", "MG113", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
-		MG_CAUSE_ALTER_TYPE_DEPENDENTS, true, mg_not_rewritten, mg_advise_alter_column_type_dependents,
-		"a change of type that rebuilds indexes or verifies constraints again",
-		"drop what depends on the column, alter, and make it anew without blocking"
-	},
-	{
-		"set_logged", "MG114", MG_BLOCKING, "SET LOGGED on", MG_BLOCK,
-		MG_CAUSE_SET_LOGGED, true, NULL, mg_advise_set_logged,
-		"SET LOGGED or UNLOGGED, which rewrites the table",
-		"there is no online form: a new table filled in batches, or a maintenance window"
-	},
-	{
-		"set_access_method", "MG115", MG_BLOCKING, "SET ACCESS METHOD on", MG_BLOCK,
-		MG_CAUSE_SET_ACCESS_METHOD, true, NULL, mg_advise_set_access_method,
-		"SET ACCESS METHOD, which rewrites the table",
-		"there is no online form: a new table filled in batches, or a maintenance window"
-	},
-	{
-		"set_tablespace", "MG116", MG_BLOCKING, "SET TABLESPACE on", MG_BLOCK,
-		MG_CAUSE_SET_TABLESPACE, true, NULL, mg_advise_set_tablespace,
-		"SET TABLESPACE, which copies the files while reads and writes are blocked",
-		"for an index REINDEX (TABLESPACE ...) CONCURRENTLY, for a table pg_repack --tablespace"
-	},
-	{
-		"attach_partition", "MG117", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
-		MG_CAUSE_ATTACH_PARTITION, true, NULL, mg_advise_attach_partition,
-		"ATTACH PARTITION that reads the new or the default partition in full",
-		"first add and VALIDATE a CHECK that proves the partition's bounds"
-	},
-	{
-		"attach_partition_index", "MG118", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
-		MG_CAUSE_ATTACH_PARTITION_INDEX, true, NULL, mg_advise_attach_partition_index,
-		"ATTACH PARTITION that builds indexes of the parent on the new partition",
-		"first CREATE INDEX CONCURRENTLY on the partition"
-	},
-	{
-		"detach_partition", "MG119", MG_BLOCKING, "DETACH PARTITION from", MG_BLOCK,
-		MG_CAUSE_DETACH_PARTITION, true, NULL, mg_advise_detach_partition,
-		"DETACH PARTITION that reads the tables with foreign keys to the parent",
-		"DETACH PARTITION ... CONCURRENTLY"
-	},
-	{
-		"create_partition", "MG120", MG_BLOCKING, "CREATE TABLE PARTITION OF", MG_BLOCK,
-		MG_CAUSE_CREATE_PARTITION, true, NULL, mg_advise_create_partition,
-		"CREATE TABLE ... PARTITION OF that reads the default partition in full",
-		"first add and VALIDATE a CHECK on the default partition; create the table apart and ATTACH it"
-	},
-	{
-		"create_index", "MG121", MG_BLOCKING, "CREATE INDEX on", MG_BLOCK,
-		MG_CAUSE_CREATE_INDEX, true, NULL, mg_advise_create_index,
-		"an index built while writes are blocked",
-		"CREATE INDEX CONCURRENTLY; for a partitioned table on each partition, then ATTACH"
-	},
-	{
-		"reindex", "MG122", MG_BLOCKING, "REINDEX of", MG_BLOCK,
-		MG_CAUSE_REINDEX, true, NULL, mg_advise_reindex,
-		"an index rebuilt while writes, and reads that would use it, are blocked",
-		"REINDEX ... CONCURRENTLY"
-	},
-	{
-		"vacuum_full", "MG123", MG_BLOCKING, "VACUUM FULL of", MG_BLOCK,
-		MG_CAUSE_VACUUM_FULL, true, NULL, mg_advise_vacuum_full,
-		"VACUUM FULL, which rewrites the table",
-		"plain VACUUM to reuse the space; pg_repack to give it back"
-	},
-	{
-		"cluster", "MG124", MG_BLOCKING, "CLUSTER of", MG_BLOCK,
-		MG_CAUSE_CLUSTER, true, NULL, mg_advise_cluster,
-		"CLUSTER, which rewrites the table",
-		"pg_repack --order-by"
-	},
-	{
-		"invalid_index", "MG601", MG_LEFTOVERS, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
-		MG_CAUSE_INVALID_INDEX, false, NULL, mg_advise_invalid_index,
-		"CREATE INDEX IF NOT EXISTS that would skip an invalid index left by a failed build",
-		"DROP INDEX CONCURRENTLY, then run it again"
-	},
+	{"add_column_rewrite", "MG101", MG_BLOCKING, "ADD COLUMN to", MG_BLOCK, MG_CAUSE_ADD_COLUMN,
+	 true, NULL, mg_advise_add_column_rewrite,
+	 "a new column whose default or type makes the server rewrite the table",
+	 "add the column without default, set the default, fill existing rows in batches"},
+	{"add_column_check", "MG102", MG_BLOCKING, "ADD COLUMN with CHECK to", MG_BLOCK,
+	 MG_CAUSE_ADD_COLUMN_CHECK, true, NULL, mg_advise_add_column_check,
+	 "a new column with a CHECK constraint, for which all rows are read",
+	 "add the column, then the constraint NOT VALID, then VALIDATE it"},
+	{"add_column_not_null", "MG103", MG_BLOCKING, "ADD COLUMN NOT NULL without a default to",
+	 MG_BLOCK, MG_CAUSE_ADD_COLUMN_NOT_NULL, true, NULL, mg_advise_add_column_not_null,
+	 "a new NOT NULL column without default, which fails on a table with rows after reading them",
+	 "give it a default, or add it nullable, fill it in batches, then set NOT NULL safely"},
+	{"add_check", "MG104", MG_BLOCKING, "ADD CHECK to", MG_BLOCK, MG_CAUSE_ADD_CHECK, true, NULL,
+	 mg_advise_add_check, "a CHECK constraint that is verified while writes or reads are blocked",
+	 "add it NOT VALID, then VALIDATE it in another transaction"},
+	{"add_foreign_key", "MG105", MG_BLOCKING, "ADD FOREIGN KEY to", MG_BLOCK,
+	 MG_CAUSE_ADD_FOREIGN_KEY, true, NULL, mg_advise_add_foreign_key,
+	 "a foreign key that is validated while writes to both tables are blocked",
+	 "add it NOT VALID, then VALIDATE it in another transaction"},
+	{"validate_constraint", "MG106", MG_BLOCKING, "VALIDATE CONSTRAINT on", MG_BLOCK,
+	 MG_CAUSE_VALIDATE, true, NULL, mg_advise_validate_constraint,
+	 "a constraint validated under a strong lock of the same statement or transaction",
+	 "VALIDATE it in a statement and a transaction of its own"},
+	{"add_unique", "MG107", MG_BLOCKING, "ADD UNIQUE to", MG_BLOCK, MG_CAUSE_ADD_UNIQUE, true, NULL,
+	 mg_advise_add_unique,
+	 "a UNIQUE constraint whose index is built while reads and writes are blocked",
+	 "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... UNIQUE USING INDEX"},
+	{"add_primary_key", "MG108", MG_BLOCKING, "ADD PRIMARY KEY to", MG_BLOCK,
+	 MG_CAUSE_ADD_PRIMARY_KEY, true, NULL, mg_advise_add_primary_key,
+	 "a primary key whose index is built while reads and writes are blocked",
+	 "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... PRIMARY KEY USING INDEX"},
+	{"add_exclusion", "MG109", MG_BLOCKING, "ADD EXCLUDE to", MG_BLOCK, MG_CAUSE_ADD_EXCLUSION,
+	 true, NULL, mg_advise_add_exclusion,
+	 "an exclusion constraint whose index is built while reads and writes are blocked",
+	 "there is no online form: a new table, or a maintenance window"},
+	{"primary_key_using_index", "MG110", MG_BLOCKING, "ADD PRIMARY KEY USING INDEX to", MG_BLOCK,
+	 MG_CAUSE_PRIMARY_KEY_USING_INDEX, true, NULL, mg_advise_primary_key_using_index,
+	 "a primary key from an index on nullable columns, for which all rows are read",
+	 "make the columns NOT NULL first, by way of a validated CHECK"},
+	{"set_not_null", "MG111", MG_BLOCKING, "SET NOT NULL on", MG_BLOCK, MG_CAUSE_SET_NOT_NULL, true,
+	 NULL, mg_advise_set_not_null,
+	 "SET NOT NULL that no valid CHECK proves, for which all rows are read",
+	 "CHECK (... IS NOT NULL) NOT VALID, VALIDATE, SET NOT NULL, drop the CHECK"},
+	{"alter_column_type", "MG112", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
+	 MG_CAUSE_ALTER_TYPE, true, NULL, mg_advise_alter_column_type,
+	 "a change of type that makes the server rewrite the table",
+	 "a new column kept in step by a trigger, filled in batches, then swapped"},
+	{"alter_column_type_dependents", "MG113", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
+	 MG_CAUSE_ALTER_TYPE_DEPENDENTS, true, mg_not_rewritten, mg_advise_alter_column_type_dependents,
+	 "a change of type that rebuilds indexes or verifies constraints again",
+	 "drop what depends on the column, alter, and make it anew without blocking"},
+	{"set_logged", "MG114", MG_BLOCKING, "SET LOGGED on", MG_BLOCK, MG_CAUSE_SET_LOGGED, true, NULL,
+	 mg_advise_set_logged, "SET LOGGED or UNLOGGED, which rewrites the table",
+	 "there is no online form: a new table filled in batches, or a maintenance window"},
+	{"set_access_method", "MG115", MG_BLOCKING, "SET ACCESS METHOD on", MG_BLOCK,
+	 MG_CAUSE_SET_ACCESS_METHOD, true, NULL, mg_advise_set_access_method,
+	 "SET ACCESS METHOD, which rewrites the table",
+	 "there is no online form: a new table filled in batches, or a maintenance window"},
+	{"set_tablespace", "MG116", MG_BLOCKING, "SET TABLESPACE on", MG_BLOCK, MG_CAUSE_SET_TABLESPACE,
+	 true, NULL, mg_advise_set_tablespace,
+	 "SET TABLESPACE, which copies the files while reads and writes are blocked",
+	 "for an index REINDEX (TABLESPACE ...) CONCURRENTLY, for a table pg_repack --tablespace"},
+	{"attach_partition", "MG117", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
+	 MG_CAUSE_ATTACH_PARTITION, true, NULL, mg_advise_attach_partition,
+	 "ATTACH PARTITION that reads the new or the default partition in full",
+	 "first add and VALIDATE a CHECK that proves the partition's bounds"},
+	{"attach_partition_index", "MG118", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
+	 MG_CAUSE_ATTACH_PARTITION_INDEX, true, NULL, mg_advise_attach_partition_index,
+	 "ATTACH PARTITION that builds indexes of the parent on the new partition",
+	 "first CREATE INDEX CONCURRENTLY on the partition"},
+	{"detach_partition", "MG119", MG_BLOCKING, "DETACH PARTITION from", MG_BLOCK,
+	 MG_CAUSE_DETACH_PARTITION, true, NULL, mg_advise_detach_partition,
+	 "DETACH PARTITION that reads the tables with foreign keys to the parent",
+	 "DETACH PARTITION ... CONCURRENTLY"},
+	{"create_partition", "MG120", MG_BLOCKING, "CREATE TABLE PARTITION OF", MG_BLOCK,
+	 MG_CAUSE_CREATE_PARTITION, true, NULL, mg_advise_create_partition,
+	 "CREATE TABLE ... PARTITION OF that reads the default partition in full",
+	 "first add and VALIDATE a CHECK on the default partition; create the table apart and ATTACH it"},
+	{"create_index", "MG121", MG_BLOCKING, "CREATE INDEX on", MG_BLOCK, MG_CAUSE_CREATE_INDEX, true,
+	 NULL, mg_advise_create_index, "an index built while writes are blocked",
+	 "CREATE INDEX CONCURRENTLY; for a partitioned table on each partition, then ATTACH"},
+	{"reindex", "MG122", MG_BLOCKING, "REINDEX of", MG_BLOCK, MG_CAUSE_REINDEX, true, NULL,
+	 mg_advise_reindex, "an index rebuilt while writes, and reads that would use it, are blocked",
+	 "REINDEX ... CONCURRENTLY"},
+	{"vacuum_full", "MG123", MG_BLOCKING, "VACUUM FULL of", MG_BLOCK, MG_CAUSE_VACUUM_FULL, true,
+	 NULL, mg_advise_vacuum_full, "VACUUM FULL, which rewrites the table",
+	 "plain VACUUM to reuse the space; pg_repack to give it back"},
+	{"cluster", "MG124", MG_BLOCKING, "CLUSTER of", MG_BLOCK, MG_CAUSE_CLUSTER, true, NULL,
+	 mg_advise_cluster, "CLUSTER, which rewrites the table", "pg_repack --order-by"},
+	{"invalid_index", "MG601", MG_LEFTOVERS, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
+	 MG_CAUSE_INVALID_INDEX, false, NULL, mg_advise_invalid_index,
+	 "CREATE INDEX IF NOT EXISTS that would skip an invalid index left by a failed build",
+	 "DROP INDEX CONCURRENTLY, then run it again"},
 };
 
-const int	mg_nrules = lengthof(mg_rules);
+const int mg_nrules = lengthof(mg_rules);
 
 /* Index of a rule in mg_rules, or -1. */
 int
@@ -224,7 +167,7 @@ static LOCKMODE
 mg_effective_lock(MgFootprint *fp, MgEffect *eff)
 {
 	const char *since;
-	LOCKMODE	held = mg_situation_held(fp->script, eff->relid, &since);
+	LOCKMODE held = mg_situation_held(fp->script, eff->relid, &since);
 
 	return Max(eff->lockmode, held);
 }
@@ -236,12 +179,12 @@ mg_effective_lock(MgFootprint *fp, MgEffect *eff)
 static List *
 mg_blocked(MgFootprint *fp)
 {
-	List	   *blocked = NIL;
-	ListCell   *lc;
+	List *blocked = NIL;
+	ListCell *lc;
 
 	foreach(lc, fp->effects)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 
 		if (mg_effective_lock(fp, eff) >= ShareLock && !mg_effect_exempt(eff))
 			blocked = lappend(blocked, eff);
@@ -263,8 +206,8 @@ mg_is_sum(const MgEffect *eff)
 static MgEffect
 mg_share(MgEffect *eff, MgCause cause, bool *lookup)
 {
-	MgEffect	share;
-	ListCell   *lc;
+	MgEffect share;
+	ListCell *lc;
 
 	mg_size_effect(eff);
 	share = *eff;
@@ -272,7 +215,7 @@ mg_share(MgEffect *eff, MgCause cause, bool *lookup)
 	*lookup = true;
 	foreach(lc, eff->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
+		MgTask *task = lfirst(lc);
 
 		if (task->cause != cause)
 			continue;
@@ -292,18 +235,18 @@ mg_share(MgEffect *eff, MgCause cause, bool *lookup)
 static bool
 mg_add_up(MgFinding *finding)
 {
-	bool		leaves = false;
-	bool		work = false;
-	ListCell   *lc;
+	bool leaves = false;
+	bool work = false;
+	ListCell *lc;
 
 	foreach(lc, finding->worked)
 		leaves |= !mg_is_sum(lfirst(lc));
 
 	foreach(lc, finding->worked)
 	{
-		MgEffect   *eff = lfirst(lc);
-		MgEffect	share;
-		bool		lookup;
+		MgEffect *eff = lfirst(lc);
+		MgEffect share;
+		bool lookup;
 
 		if (leaves && mg_is_sum(eff))
 			continue;
@@ -322,8 +265,8 @@ mg_add_up(MgFinding *finding)
 static bool
 mg_is_index_of(const MgEffect *eff, Oid relid)
 {
-	HeapTuple	tuple;
-	bool		result;
+	HeapTuple tuple;
+	bool result;
 
 	if (eff->relkind != RELKIND_INDEX && eff->relkind != RELKIND_PARTITIONED_INDEX)
 		return false;
@@ -343,15 +286,15 @@ mg_is_index_of(const MgEffect *eff, Oid relid)
 static MgEffect *
 mg_pick_blocked(MgFootprint *fp, MgFinding *finding)
 {
-	MgEffect   *pick = NULL;
-	bool		pick_worked = false;
-	ListCell   *lc;
+	MgEffect *pick = NULL;
+	bool pick_worked = false;
+	ListCell *lc;
 
 	foreach(lc, finding->blocked)
 	{
-		MgEffect   *eff = lfirst(lc);
-		bool		worked = false;
-		ListCell   *lc2;
+		MgEffect *eff = lfirst(lc);
+		bool worked = false;
+		ListCell *lc2;
 
 		if (eff->relid == fp->target)
 			return eff;
@@ -375,14 +318,14 @@ mg_pick_blocked(MgFootprint *fp, MgFinding *finding)
 static void
 mg_pick_relation(MgFootprint *fp, MgFinding *finding)
 {
-	MgEffect   *pick = mg_pick_blocked(fp, finding);
-	ListCell   *lc;
+	MgEffect *pick = mg_pick_blocked(fp, finding);
+	ListCell *lc;
 
 	finding->relid = pick->relid;
 	finding->held = mg_situation_held(fp->script, pick->relid, &finding->held_since);
 	foreach(lc, finding->blocked)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 
 		if (eff == pick || mg_is_index_of(eff, pick->relid))
 			finding->lockmode = Max(finding->lockmode, mg_effective_lock(fp, eff));
@@ -393,17 +336,17 @@ mg_pick_relation(MgFootprint *fp, MgFinding *finding)
 static MgFinding *
 mg_gather(MgFootprint *fp, const MgRule *rule)
 {
-	MgFinding  *finding = NULL;
-	ListCell   *lc;
+	MgFinding *finding = NULL;
+	ListCell *lc;
 
 	foreach(lc, fp->effects)
 	{
-		MgEffect   *eff = lfirst(lc);
-		ListCell   *lc2;
+		MgEffect *eff = lfirst(lc);
+		ListCell *lc2;
 
 		foreach(lc2, eff->tasks)
 		{
-			MgTask	   *task = lfirst(lc2);
+			MgTask *task = lfirst(lc2);
 
 			if (task->cause != rule->cause)
 				continue;
@@ -424,13 +367,13 @@ mg_gather(MgFootprint *fp, const MgRule *rule)
 static uint64
 mg_causes(MgFootprint *fp)
 {
-	uint64		causes = 0;
-	ListCell   *lc;
+	uint64 causes = 0;
+	ListCell *lc;
 
 	StaticAssertStmt(MG_CAUSE_INVALID_INDEX < 64, "causes do not fit into a bit mask");
 	foreach(lc, fp->effects)
 	{
-		ListCell   *lc2;
+		ListCell *lc2;
 
 		foreach(lc2, ((MgEffect *) lfirst(lc))->tasks)
 			causes |= UINT64CONST(1) << ((MgTask *) lfirst(lc2))->cause;
@@ -447,9 +390,9 @@ mg_causes(MgFootprint *fp)
 List *
 mg_findings(MgFootprint *fp)
 {
-	uint64		causes;
-	List	   *blocked;
-	List	   *findings = NIL;
+	uint64 causes;
+	List *blocked;
+	List *findings = NIL;
 
 	if (fp->problem != NULL || (causes = mg_causes(fp)) == 0)
 		return NIL;
@@ -458,7 +401,7 @@ mg_findings(MgFootprint *fp)
 	for (int i = 0; i < mg_nrules; i++)
 	{
 		const MgRule *rule = &mg_rules[i];
-		MgFinding  *finding;
+		MgFinding *finding;
 
 		if ((causes & (UINT64CONST(1) << rule->cause)) == 0)
 			continue;

@@ -58,7 +58,7 @@ mg_override_given(void)
 static void
 mg_decide(MgFinding *finding)
 {
-	MgVerdict	cap = mg_rule_action(finding->rule - mg_rules);
+	MgVerdict cap = mg_rule_action(finding->rule - mg_rules);
 
 	finding->verdict = Min(mg_threshold_verdict(finding), cap);
 	switch ((MgMode) mg_mode)
@@ -103,14 +103,14 @@ mg_worse(const ListCell *a, const ListCell *b)
 List *
 mg_judge(MgFootprint *fp)
 {
-	List	   *judged = NIL;
-	ListCell   *lc;
+	List *judged = NIL;
+	ListCell *lc;
 
 	if (mg_mode == MG_MODE_OFF)
 		return NIL;
 	foreach(lc, mg_findings(fp))
 	{
-		MgFinding  *finding = lfirst(lc);
+		MgFinding *finding = lfirst(lc);
 
 		mg_decide(finding);
 		if (finding->verdict > MG_ALLOW)

@@ -105,8 +105,11 @@ class Pool:
         conn.close()
 
     def groups(self, *texts):
-        """The groups of relations that are named in the texts."""
-        return {self.group[word] for text in texts for word in re.findall(r'\w+', text) if word in self.group}
+        """The groups of relations that are named in the texts, and the names that they create."""
+        words = {word for text in texts for word in re.findall(r'\w+', text)}
+        made = {name for text in texts for name in re.findall(r'\bcreate (?:\w+ )+?(\w+) (?:\(|on|as|of)', text)}
+        self.group.update({name: name for name in made - set(self.group)})
+        return {self.group[word] for word in words if word in self.group}
 
     def place(self, case):
         """A copy in which the set-up of the case, and nothing that concerns it, was run."""
@@ -315,27 +318,29 @@ def observe_inside(dbname, case, predict):
 class Blocker:
     """Holds ShareUpdateExclusiveLock on one relation until the statement is seen waiting for it."""
 
-    def __init__(self, dbname, rel):
-        self.dbname, self.rel = dbname, rel
+    KINDS = {'i': 'index', 'I': 'index', 'm': 'materialized view', 'v': 'view', 'f': 'foreign table'}
+
+    def __init__(self, dbname, rel, patient):
+        self.dbname, self.rel, self.patient = dbname, rel, patient
         self.conn, self.heirs = connect(dbname), []
         self.conn.autocommit = False
         run(self.conn, 'set lock_timeout = 0')
 
     def take(self):
         """Request the lock; waits."""
-        kind = {'i': 'index', 'I': 'index', 'm': 'materialized view'}.get(self.rel.kind)
         try:
-            if kind:
-                run(self.conn, 'comment on %s %s is null' % (kind, self.rel.name))
+            if self.rel.kind in self.KINDS:
+                run(self.conn, 'comment on %s %s is null' % (self.KINDS[self.rel.kind], self.rel.name))
             else:
                 run(self.conn, 'lock table only %s in share update exclusive mode' % self.rel.name)
         except psycopg2.Error:
             self.conn.rollback()
 
     def release(self, watcher, again):
-        """Give the lock back; if wanted, after another one has queued for it behind the statement."""
-        if again and len(self.heirs) < 3:
-            heir = Blocker(self.dbname, self.rel)
+        """Give the lock back; if wanted, after another one has queued for it behind the statement.
+        patient: not by COMMENT, which has a snapshot while it waits, and CONCURRENTLY waits for it."""
+        if again and len(self.heirs) < 3 and not (self.patient and self.rel.kind in self.KINDS):
+            heir = Blocker(self.dbname, self.rel, self.patient)
             self.heirs.append((heir, threading.Thread(target=heir.take)))
             self.heirs[-1][1].start()
             pid = heir.conn.info.backend_pid
@@ -371,7 +376,7 @@ def neighbourhood(conn, before, case, prediction):
     edges = run(conn, EDGES)
     for _ in range(3):
         start |= {b for a, b in edges if a in start} | {a for a, b in edges if b in start}
-    return [before[oid] for oid in sorted(start) if oid in before and before[oid].kind in 'rpmiI'][:70]
+    return [before[oid] for oid in sorted(start) if oid in before and before[oid].kind in 'rpmiIvf'][:70]
 
 
 def watch(watcher, pid, thread, blockers):
@@ -410,7 +415,8 @@ def observe_outside(server, case, predict):
         if server.major >= 15:
             run(conn, 'select pg_stat_force_next_flush()')
         before = snapshot(conn, xact=False)
-        blockers = [Blocker(dbname, rel) for rel in neighbourhood(watcher, before, case, prediction)]
+        patient = 'concurrently' in case.statement.lower()
+        blockers = [Blocker(dbname, rel, patient) for rel in neighbourhood(watcher, before, case, prediction)]
         for blocker in blockers:
             blocker.take()
         del conn.notices[:]

@@ -15,7 +15,7 @@ import psycopg2
 
 sys.dont_write_bytecode = True
 
-from observe import (HELD, LISTED, MODES, Effect, Pool, Server, observe_inside, observe_outside, run)
+from observe import (FIRST_USER_OID, HELD, LISTED, MODES, Effect, Pool, Server, observe_inside, observe_outside, run)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BLOCKS = {'ShareUpdateExclusiveLock': 'nothing', 'ShareLock': 'writes',
@@ -101,7 +101,8 @@ def predict(conn, case):
     try:
         with conn.cursor() as cursor:
             cursor.execute('select relation::oid::bigint, relation::text, lock_mode, blocks, rewrite, scan,'
-                           ' index_builds, rows, bytes, reason from migration_guard.explain(%s)', (case.statement,))
+                           ' index_builds, rows, bytes, reason from migration_guard.explain(%s) where relation >= %s',
+                           (case.statement, FIRST_USER_OID))
             rows = cursor.fetchall()
     except psycopg2.Error as error:
         if in_block:

@@ -324,7 +324,7 @@ ALTER TABLE big VALIDATE CONSTRAINT ck},
 		state => 'MG112',
 		options => '-c timezone=Europe/Berlin',
 		sql => q{ALTER TABLE big ALTER ts TYPE timestamptz},
-		check => q{SELECT bool_and(ts IS NOT NULL) AND (SELECT atttypid = 'timestamptz'::regtype
+		check => q{SELECT bool_and(ts = '1970-01-01 00:00:00 Europe/Berlin') AND (SELECT atttypid = 'timestamptz'::regtype
   FROM pg_attribute WHERE attrelid = 'big'::regclass AND attname = 'ts') FROM big},
 	},
 	{

@@ -1,8 +1,10 @@
 /*
- * preload.c
+ * install.c
  *
- * Owns the one thing that CREATE EXTENSION has to say: an event trigger alone
- * does not see every statement, preloading the library does.
+ * Owns what CREATE EXTENSION does beyond creating objects: it refuses a schema
+ * that somebody has put there in advance, and it tells the administrator that
+ * an event trigger alone does not see every statement, while preloading the
+ * library does.
  *
  * The extension script runs with client_min_messages raised, so the NOTICE
  * waits for the end of the transaction, when there also is no doubt any more
@@ -143,15 +145,40 @@ mg_remind_at_commit(XactEvent event, void *arg)
 	}
 }
 
-PG_FUNCTION_INFO_V1(mg_remind);
+/*
+ * Whoever owns the schema could drop the guard with it, and put functions of
+ * his own beside those of the guard.
+ */
+static void
+mg_check_schema_owner(void)
+{
+	Oid			schema = get_namespace_oid("migration_guard", false);
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid			owner;
 
-/* Called once by the extension script, which drops the SQL function again. */
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for schema %u", schema);
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	if (superuser_arg(owner))
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			errmsg("schema \"%s\" is owned by \"%s\", who is not a superuser", "migration_guard",
+				   GetUserNameFromId(owner, false)),
+			errhint("Drop the schema or rename it; CREATE EXTENSION makes one of its own."));
+}
+
+PG_FUNCTION_INFO_V1(mg_install);
+
+/* Called once, first thing in the extension script, which drops the SQL function again. */
 Datum
-mg_remind(PG_FUNCTION_ARGS)
+mg_install(PG_FUNCTION_ARGS)
 {
 	static bool registered = false;
 
 	(void) fcinfo;
+	mg_check_schema_owner();
 	if (!registered)
 		RegisterXactCallback(mg_remind_at_commit, NULL);
 	registered = true;
