@@ -34,7 +34,7 @@ RETURNS TABLE (
     bytes bigint,
     estimate interval,
     reason text)
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'mg_explain';
 
 COMMENT ON FUNCTION migration_guard.explain(text) IS
@@ -51,7 +51,7 @@ RETURNS TABLE (
     message text,
     detail text,
     hint text)
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'mg_check';
 
 COMMENT ON FUNCTION migration_guard.check(text) IS
@@ -70,7 +70,7 @@ RETURNS TABLE (
     action text,
     summary text,
     advice text)
-LANGUAGE C VOLATILE PARALLEL SAFE
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 30
 AS 'MODULE_PATHNAME', 'mg_rules_list';
 
 COMMENT ON FUNCTION migration_guard.rules() IS

@@ -8,7 +8,8 @@
  *   advice_source.c   SQL text from the statement's own source
  *   advice_index.c    CREATE INDEX, REINDEX, UNIQUE, PRIMARY KEY, EXCLUDE
  *   advice_column.c   ADD COLUMN, SET NOT NULL
- *   advice_type.c     ALTER COLUMN TYPE
+ *   advice_type.c     ALTER COLUMN TYPE with a rewrite
+ *   advice_dependents.c   ALTER COLUMN TYPE without
  *   advice_check.c    CHECK, FOREIGN KEY, VALIDATE
  *   advice_table.c    partitions, rewrites of whole tables
  *
@@ -47,6 +48,16 @@ extern Constraint *mg_column_clause(ColumnDef *def, ConstrType contype);
 extern const char *mg_base_type(ColumnDef *def);
 extern const char *mg_free_column(Oid relid, const char *base, const char *label);
 
+/* advice_column.c */
+extern void mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type,
+								const char *column);
+
+/* advice_type.c */
+extern const char *mg_text_new_type(ColumnDef *def);
+extern const char *mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix);
+extern bool mg_index_uses(Oid index, AttrNumber attnum);
+extern void mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd);
+
 /* advice_index.c */
 extern bool mg_sql_index_again(StringInfo buf, Oid index);
 
@@ -61,8 +72,9 @@ typedef struct MgConstraint
 /* ------------------------------------------------------------------------
  * advice_text.c: all of these return NULL when the text cannot be told
  * ------------------------------------------------------------------------ */
-extern const char *mg_text_names(List *names);     /* of String: "a, b" */
-extern const char *mg_text_options(List *options); /* of DefElem: " WITH (a='b')" or "" */
+extern const char *mg_text_names(List *names);        /* of String: "a, b" */
+extern const char *mg_text_field(const char *column); /* of a record in PL/pgSQL */
+extern const char *mg_text_options(List *options);    /* of DefElem: " WITH (a='b')" or "" */
 extern const char *mg_text_type(TypeName *name);
 extern const char *mg_text_serial(TypeName *name); /* type behind serial, NULL if it is not */
 extern const char *mg_text_expr(Oid relid, Node *raw, ParseExprKind kind, const char *prefix,

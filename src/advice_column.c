@@ -17,20 +17,20 @@ mg_wants_not_null(ColumnDef *def)
 		   mg_column_clause(def, CONSTR_IDENTITY) != NULL || mg_text_serial(def->typeName) != NULL;
 }
 
-/* A domain's own conditions as a CHECK of the column, which can be NOT VALID. */
-static void
-mg_sql_domain_check(MgFootprint *fp, StringInfo buf, ColumnDef *def)
+/* A domain's own conditions as a CHECK of a column, which can be NOT VALID. */
+void
+mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type, const char *column)
 {
 	Oid typid;
 	int32 typmod;
-	const char *name = quote_identifier(ChooseConstraintName(get_rel_name(fp->target), def->colname,
+	const char *name = quote_identifier(ChooseConstraintName(get_rel_name(fp->target), column,
 															 "check", get_rel_namespace(fp->target),
 															 NIL));
 
-	if (!mg_try_type(def->typeName, &typid, &typmod))
+	if (!mg_try_type(type, &typid, &typmod))
 		return;
 	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", mg_target(fp), name,
-		   mg_text_domain_check(typid, def->colname));
+		   mg_text_domain_check(typid, column));
 	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
 }
 
@@ -57,7 +57,7 @@ mg_advise_default(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *nod
 						psprintf("%s IS NULL", column));
 	}
 	if (base)
-		mg_sql_domain_check(fp, buf, def);
+		mg_sql_domain_check(fp, buf, def->typeName, def->colname);
 	if (mg_wants_not_null(def) && (expr == NULL || is_volatile))
 		mg_sql_not_null(fp, buf, def->colname);
 }
@@ -128,7 +128,8 @@ mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *n
 	mg_say_apart(fp, buf, "add a plain column, compute it by a trigger, and fill it in batches");
 	mg_sql_add_column(fp, buf, finding, node, false);
 	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
-		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", column, row)));
+		   quote_literal_cstr(
+			   psprintf("BEGIN new.%s := %s; RETURN new; END", mg_text_field(def->colname), row)));
 	mg_sql(buf,
 		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
 		   quote_identifier(name), table, function);

@@ -31,6 +31,43 @@ mg_text_names(List *names)
 	return buf.data;
 }
 
+/* Words that PL/pgSQL keeps to itself, but SQL does not. */
+static bool
+mg_is_plpgsql_word(const char *name)
+{
+	static const char *const words[] = {"begin", "by",   "declare", "execute", "foreach",
+										"if",    "loop", "not",     "strict",  "while"};
+
+	for (size_t i = 0; i < lengthof(words); i++)
+	{
+		if (strcmp(name, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A column's name after "new." in a trigger function. */
+const char *
+mg_text_field(const char *column)
+{
+	return mg_is_plpgsql_word(column) ? psprintf("\"%s\"", column) : quote_identifier(column);
+}
+
+/* Has the relation a column that needs quotes in PL/pgSQL alone? */
+static bool
+mg_needs_quotes(Oid relid)
+{
+	for (AttrNumber attnum = 1;; attnum++)
+	{
+		char *name = get_attname(relid, attnum, true);
+
+		if (name == NULL)
+			return false;
+		if (mg_is_plpgsql_word(name))
+			return true;
+	}
+}
+
 /* Storage parameters, in parentheses. */
 static const char *
 mg_text_parameters(List *options)
@@ -169,8 +206,14 @@ mg_deparse(void *arg)
 									 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (expr)
 	{
+		int guc_level = NewGUCNestLevel();
+
 		assign_expr_collations(pstate, expr);
+		if (d->prefix && mg_needs_quotes(d->relid))
+			(void) set_config_option("quote_all_identifiers", "on", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
 		d->text = deparse_expression(expr, context, d->prefix != NULL, false);
+		AtEOXact_GUC(true, guc_level);
 		d->is_volatile = contain_volatile_functions(expr);
 	}
 	if (rel)

@@ -1,9 +1,8 @@
 /*
  * advice_type.c
  *
- * Owns the advice for ALTER COLUMN TYPE: with a rewrite, a new column that
- * takes the place of the old one; without, the dependents are taken away
- * before and made anew afterwards without blocking.
+ * Owns the advice for ALTER COLUMN TYPE with a rewrite: a new column takes the
+ * place of the old one.
  */
 #include "mg.h"
 
@@ -11,7 +10,7 @@
 #include "mg_alter.h"
 
 /* "bigint COLLATE "C"": what follows TYPE; NULL if the type is not known. */
-static const char *
+const char *
 mg_text_new_type(ColumnDef *def)
 {
 	const char *type = mg_text_type(def->typeName);
@@ -41,24 +40,26 @@ mg_depends_on_timezone(MgFootprint *fp, AlterTableCmd *cmd)
  * of all sorts, so a cast that depends on TimeZone names the one of this
  * session.
  */
-static const char *
+const char *
 mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix)
 {
 	ColumnDef *def = castNode(ColumnDef, cmd->def);
+	const char *column = prefix ? mg_text_field(cmd->name) : quote_identifier(cmd->name);
+	const char *type;
 
 	if (def->raw_default)
 		return mg_text_expr(fp->target, def->raw_default, EXPR_KIND_ALTER_COL_TRANSFORM, prefix,
 							InvalidOid, -1);
 	if (mg_depends_on_timezone(fp, cmd))
-		return psprintf("%s%s%s AT TIME ZONE %s", prefix ? prefix : "", prefix ? "." : "",
-						quote_identifier(cmd->name),
+		return psprintf("%s%s%s AT TIME ZONE %s", prefix ? prefix : "", prefix ? "." : "", column,
 						quote_literal_cstr(pg_get_timezone_name(session_timezone)));
-	return psprintf("%s%s%s::%s", prefix ? prefix : "", prefix ? "." : "",
-					quote_identifier(cmd->name), mg_text_type(def->typeName));
+	type = mg_base_type(def);
+	return psprintf("%s%s%s::%s", prefix ? prefix : "", prefix ? "." : "", column,
+					type ? type : mg_text_type(def->typeName));
 }
 
 /* Does the index use the column? */
-static bool
+bool
 mg_index_uses(Oid index, AttrNumber attnum)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
@@ -164,23 +165,69 @@ mg_text_belongings(MgFootprint *fp, AlterTableCmd *cmd)
 	return buf.len ? buf.data + 2 : "";
 }
 
-/* One column: a new one, a trigger, a backfill, a swap. */
+/* Is the new type a domain over the old one, which asks only for a check? */
+static bool
+mg_only_checks(MgFootprint *fp, AlterTableCmd *cmd)
+{
+	Oid oldtype;
+	int32 oldtypmod;
+	Oid collation;
+	Oid newtype;
+	int32 newtypmod;
+
+	if (castNode(ColumnDef, cmd->def)->raw_default ||
+		!mg_try_type(castNode(ColumnDef, cmd->def)->typeName, &newtype, &newtypmod) ||
+		get_attnum(fp->target, cmd->name) == InvalidAttrNumber)
+		return false;
+	get_atttypetypmodcoll(fp->target, get_attnum(fp->target, cmd->name), &oldtype, &oldtypmod,
+						  &collation);
+	oldtype = getBaseTypeAndTypmod(oldtype, &oldtypmod);
+	newtype = getBaseTypeAndTypmod(newtype, &newtypmod);
+	return oldtype == newtype && oldtypmod == newtypmod;
+}
+
+/* The trigger that keeps the new column in step, and the backfill. */
 static void
+mg_sql_sync(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd, const char *fresh,
+			const char *trigger, const char *function)
+{
+	const char *table = mg_qualified_name(fp->target);
+
+	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
+		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", fresh,
+									   mg_text_using_expr(fp, cmd, "new"))));
+	mg_sql(buf,
+		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+		   trigger, table, function);
+	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", fresh, mg_text_using_expr(fp, cmd, NULL)),
+					castNode(ColumnDef, cmd->def)->raw_default
+						? psprintf("%s IS NULL", fresh)
+						: psprintf("%s IS NULL AND %s IS NOT NULL", fresh,
+								   quote_identifier(cmd->name)));
+}
+
+/*
+ * One column: a new one, a trigger, a backfill, a swap.  A domain that checks
+ * its values becomes its base type with a CHECK of its own.
+ */
+void
 mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 {
-	const char *plain = mg_text_using_expr(fp, cmd, NULL);
-	const char *row = mg_text_using_expr(fp, cmd, "new");
-	const char *type = mg_text_new_type(castNode(ColumnDef, cmd->def));
+	ColumnDef *def = castNode(ColumnDef, cmd->def);
+	const char *base = mg_base_type(def);
+	const char *type = base ? base : mg_text_new_type(def);
 	const char *table = mg_qualified_name(fp->target);
 	const char *column = quote_identifier(cmd->name);
-	const char *fresh = quote_identifier(mg_free_column(fp->target, cmd->name, "new"));
+	const char *name = mg_free_column(fp->target, cmd->name, "new");
+	const char *fresh = quote_identifier(name);
 	const char *old = quote_identifier(mg_free_column(fp->target, cmd->name, "old"));
 	const char *belongings = mg_text_belongings(fp, cmd);
-	const char *name = makeObjectName(get_rel_name(fp->target), cmd->name, "sync");
+	const char *trigger = makeObjectName(get_rel_name(fp->target), cmd->name, "sync");
 	const char *function =
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), name);
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), trigger);
 
-	if (plain == NULL || row == NULL || type == NULL)
+	if (type == NULL || mg_text_using_expr(fp, cmd, NULL) == NULL ||
+		mg_text_using_expr(fp, cmd, "new") == NULL)
 	{
 		mg_say(buf,
 			   "Add a column of the new type, keep it in step by a trigger, fill it in batches, "
@@ -188,21 +235,15 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 		return;
 	}
 	mg_sql(buf, "ALTER TABLE %s ADD COLUMN %s %s", table, fresh, type);
-	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
-		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", fresh, row)));
-	mg_sql(buf,
-		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-		   quote_identifier(name), table, function);
-	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", fresh, plain),
-					castNode(ColumnDef, cmd->def)->raw_default
-						? psprintf("%s IS NULL", fresh)
-						: psprintf("%s IS NULL AND %s IS NOT NULL", fresh, column));
+	mg_sql_sync(fp, buf, cmd, fresh, quote_identifier(trigger), function);
+	if (base)
+		mg_sql_domain_check(fp, buf, def->typeName, name);
 	if (*belongings)
 		mg_say(buf, "Give the new column what the old one has (%s), then swap them:", belongings);
 	mg_sql(buf, "BEGIN");
 	mg_sql(buf, "ALTER TABLE %s RENAME COLUMN %s TO %s", table, column, old);
 	mg_sql(buf, "ALTER TABLE %s RENAME COLUMN %s TO %s", table, fresh, column);
-	mg_sql(buf, "DROP TRIGGER %s ON %s", quote_identifier(name), table);
+	mg_sql(buf, "DROP TRIGGER %s ON %s", quote_identifier(trigger), table);
 	mg_sql(buf, "DROP FUNCTION %s()", function);
 	mg_sql(buf, "COMMIT");
 	mg_say(buf, "When nothing uses the old column any more:");
@@ -227,278 +268,14 @@ mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 			mg_say(&buf,
 				   "If the values are meant as UTC, SET TimeZone = 'UTC' before the statement, "
 				   "and the table is not rewritten.");
+		if (mg_only_checks(fp, cmd))
+		{
+			mg_say_apart(fp, &buf, "a CHECK asks the same of the values as the domain does");
+			mg_sql_domain_check(fp, &buf, castNode(ColumnDef, cmd->def)->typeName, cmd->name);
+			continue;
+		}
 		mg_say_apart(fp, &buf, "let a new column take the place of the old one");
 		mg_sql_swap(fp, &buf, cmd);
 	}
-	return buf.data;
-}
-
-/* ------------------------------------------------------------------------
- * No rewrite, but indexes and constraints
- * ------------------------------------------------------------------------ */
-
-/* The subcommands that change types. */
-static List *
-mg_type_changes(MgFootprint *fp)
-{
-	List *result = NIL;
-	ListCell *lc;
-
-	foreach(lc, castNode(AlterTableStmt, fp->stmt)->cmds)
-	{
-		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AlterColumnType)
-			result = lappend(result, lfirst(lc));
-	}
-	return result;
-}
-
-/* "ALTER COLUMN a TYPE t USING ..." as it was written; NULL if it cannot be told. */
-static const char *
-mg_text_alter_type(MgFootprint *fp, AlterTableCmd *cmd)
-{
-	ColumnDef *def = castNode(ColumnDef, cmd->def);
-	const char *type = mg_text_new_type(def);
-	const char *expr = NULL;
-
-	if (def->raw_default)
-		expr = mg_text_using_expr(fp, cmd, NULL);
-	if (type == NULL || (def->raw_default && expr == NULL))
-		return NULL;
-	return psprintf("ALTER COLUMN %s TYPE %s%s%s", quote_identifier(cmd->name), type,
-					expr ? " USING " : "", expr ? expr : "");
-}
-
-typedef struct MgConstraintDef
-{
-	Oid conid;
-	char *text;
-} MgConstraintDef;
-
-/* "ALTER TABLE t ADD CONSTRAINT c CHECK (...)", of a constraint that is there. */
-static void
-mg_constraint_command(void *arg)
-{
-	MgConstraintDef *d = arg;
-
-	d->text = pg_get_constraintdef_command(d->conid);
-}
-
-/* The constraints behind the tasks, by OID, each once. */
-static List *
-mg_task_constraints(MgFinding *finding)
-{
-	List *result = NIL;
-	ListCell *lc;
-
-	foreach(lc, finding->worked)
-	{
-		MgEffect *eff = lfirst(lc);
-		ListCell *lc2;
-
-		foreach(lc2, eff->tasks)
-		{
-			MgTask *task = lfirst(lc2);
-			HeapTuple tuple;
-			Oid conid;
-
-			if (task->cause != finding->rule->cause || task->constraint == NULL ||
-				task->work == MG_WORK_LOOKUP)
-				continue;
-			conid = get_relation_constraint_oid(eff->relid, task->constraint, true);
-			tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-			if (!HeapTupleIsValid(tuple))
-				continue;
-			/* of a partition or child: the one that was declared */
-			while (OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid))
-			{
-				conid = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
-				ReleaseSysCache(tuple);
-				tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-				if (!HeapTupleIsValid(tuple))
-					return result;
-			}
-			if (((Form_pg_constraint) GETSTRUCT(tuple))->conislocal)
-				result = list_append_unique_oid(result, conid);
-			ReleaseSysCache(tuple);
-		}
-	}
-	return result;
-}
-
-/* The indexes to be built anew; of partitions, those that stand for all of them. */
-static List *
-mg_task_indexes(MgFinding *finding)
-{
-	List *result = NIL;
-	ListCell *lc;
-
-	foreach(lc, finding->tasks)
-	{
-		MgTask *task = lfirst(lc);
-		Oid index = task->index;
-
-		if (task->work != MG_WORK_BUILD || !OidIsValid(index))
-			continue;
-		while (get_rel_relispartition(index))
-			index = get_partition_parent(index, false);
-		result = list_append_unique_oid(result, index);
-	}
-	return result;
-}
-
-/* Take away, alter, put back. */
-typedef struct MgDetour
-{
-	StringInfoData before; /* outside any transaction block */
-	StringInfoData drop;   /* in one transaction with the change of type */
-	StringInfoData add;
-	StringInfoData after; /* outside again */
-} MgDetour;
-
-/* A CHECK or a foreign key: dropped and added NOT VALID, validated later. */
-static bool
-mg_detour_constraint(MgDetour *detour, Oid conid)
-{
-	MgConstraintDef d = {.conid = conid};
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-	const char *name;
-	const char *table;
-	bool refused;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	name = quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname));
-	table = mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid);
-	refused = ((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
-			  get_rel_relkind(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid) ==
-				  RELKIND_PARTITIONED_TABLE;
-	ReleaseSysCache(tuple);
-	if (refused || !mg_attempt(mg_constraint_command, &d, NULL) || d.text == NULL)
-		return false;
-	mg_sql(&detour->drop, "ALTER TABLE %s DROP CONSTRAINT %s", table, name);
-	mg_sql(&detour->add, "%s NOT VALID", d.text);
-	mg_sql(&detour->after, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
-	return true;
-}
-
-/* The index that a foreign key relies on. */
-static Oid
-mg_fkey_index(Oid conid)
-{
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-	Oid index = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		index = ((Form_pg_constraint) GETSTRUCT(tuple))->conindid;
-		ReleaseSysCache(tuple);
-	}
-	return index;
-}
-
-/* An index: dropped, and built again without blocking. */
-static bool
-mg_detour_index(MgDetour *detour, Oid index)
-{
-	Oid conid = get_index_constraint(index);
-	Oid relid = IndexGetRelation(index, true);
-	ListCell *lc;
-
-	/* foreign keys hold on to the index behind what they reference */
-	foreach(lc, mg_fkeys_to(relid))
-	{
-		if (mg_fkey_index(lfirst_oid(lc)) == index)
-			return false;
-	}
-	if (!mg_sql_index_again(&detour->after, index))
-		return false;
-	if (OidIsValid(conid))
-		mg_sql(&detour->drop, "ALTER TABLE %s DROP CONSTRAINT %s", mg_qualified_name(relid),
-			   quote_identifier(get_constraint_name(conid)));
-	else
-		mg_sql(&detour->before, "DROP INDEX %s%s",
-			   get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX ? "" : "CONCURRENTLY ",
-			   mg_qualified_name(index));
-	return true;
-}
-
-/* Everything that depends on the columns; false: it cannot be taken away and put back. */
-static bool
-mg_detour_all(MgFinding *finding, MgDetour *detour)
-{
-	ListCell *lc;
-
-	foreach(lc, mg_task_indexes(finding))
-	{
-		if (!mg_detour_index(detour, lfirst_oid(lc)))
-			return false;
-	}
-	foreach(lc, mg_task_constraints(finding))
-	{
-		if (!mg_detour_constraint(detour, lfirst_oid(lc)))
-			return false;
-	}
-	return true;
-}
-
-/* All statements of the detour. */
-static void
-mg_say_detour(MgFootprint *fp, StringInfo buf, MgDetour *detour, const char *alter)
-{
-	bool block = detour->drop.len > 0;
-
-	mg_say_apart(fp, buf,
-				 "take away what depends on the column, change its type, and make it anew "
-				 "without blocking");
-	if (detour->before.len)
-		mg_say(buf, "%s", detour->before.data);
-	if (block)
-	{
-		mg_sql(buf, "BEGIN");
-		mg_say(buf, "%s", detour->drop.data);
-	}
-	mg_sql(buf, "ALTER TABLE %s %s", mg_target(fp), alter);
-	if (detour->add.len)
-		mg_say(buf, "%s", detour->add.data);
-	if (block)
-		mg_sql(buf, "COMMIT");
-	if (detour->after.len)
-		mg_say(buf, "%s", detour->after.data);
-}
-
-char *
-mg_advise_alter_column_type_dependents(MgFootprint *fp, MgFinding *finding)
-{
-	StringInfoData buf;
-	StringInfoData alter;
-	MgDetour detour;
-	bool complete;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	initStringInfo(&alter);
-	initStringInfo(&detour.before);
-	initStringInfo(&detour.drop);
-	initStringInfo(&detour.add);
-	initStringInfo(&detour.after);
-	mg_say_rest(fp, &buf);
-	complete = mg_detour_all(finding, &detour);
-	foreach(lc, mg_nodes(finding))
-		complete &= !mg_has_cause(fp, lfirst(lc), MG_CAUSE_ALTER_TYPE);
-	foreach(lc, mg_type_changes(fp))
-	{
-		const char *text = mg_text_alter_type(fp, lfirst(lc));
-
-		complete &= text != NULL;
-		appendStringInfo(&alter, "%s%s", alter.len ? ", " : "", text ? text : "");
-	}
-	if (complete)
-	{
-		mg_say_detour(fp, &buf, &detour, alter.data);
-		return buf.data;
-	}
-	mg_say_apart(fp, &buf, "let a new column take the place of the old one");
-	foreach(lc, mg_type_changes(fp))
-		mg_sql_swap(fp, &buf, lfirst(lc));
 	return buf.data;
 }

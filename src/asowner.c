@@ -84,3 +84,33 @@ mg_domain_has_constraints(Oid relid, Oid typid)
 	mg_become_self(&saved);
 	return result;
 }
+
+typedef struct MgOwnerAttempt
+{
+	Oid			relid;
+	MgAttemptFn fn;
+	void	   *arg;
+} MgOwnerAttempt;
+
+static void
+mg_run_as_owner(void *arg)
+{
+	MgOwnerAttempt *attempt = arg;
+	MgIdentity	saved;
+
+	mg_become_owner(attempt->relid, &saved);
+	attempt->fn(attempt->arg);
+	mg_become_self(&saved);
+}
+
+/*
+ * mg_attempt(), as the owner of a relation: what a dry run analyzes may be the
+ * trap of somebody who wants it to be run as a superuser.
+ */
+bool
+mg_attempt_as_owner(Oid relid, MgAttemptFn fn, void *arg, MgProblem **problem)
+{
+	MgOwnerAttempt attempt = {.relid = relid,.fn = fn,.arg = arg};
+
+	return mg_attempt(mg_run_as_owner, &attempt, problem);
+}

@@ -211,14 +211,31 @@ mg_decide_column_fast(MgColumnDecision *decision)
 }
 
 /*
- * An expression that could not be analyzed: core's error, unless a script
- * hides why, or a lock that somebody else holds.
+ * Analyze an expression.  When the statement is about to run, that is done as
+ * the current user, whose words it is and as whom core will do it; a dry run
+ * may be somebody else's words.
+ */
+static bool
+mg_decide(MgFootprint *fp, Oid relid, MgAttemptFn fn, void *arg, MgProblem **problem)
+{
+	if (fp->script)
+		return mg_attempt_as_owner(relid, fn, arg, problem);
+	return mg_attempt(fn, arg, problem);
+}
+
+/*
+ * An expression that could not be analyzed.  True: core will refuse it with
+ * the same words.  Otherwise the worst is assumed, for the reason may be gone
+ * when core comes to it: a lock that somebody holds, a restriction of the
+ * analysis, a function that raises when it likes, a statement of the script
+ * that has not run yet.
  */
 static bool
 mg_decision_failed(MgFootprint *fp, MgProblem *problem)
 {
-	if ((fp->script && fp->script->changed) ||
-		problem->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	if ((fp->script && fp->script->changed) || problem->by_function ||
+		problem->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+		ERRCODE_TO_CATEGORY(problem->sqlerrcode) != MAKE_SQLSTATE('4', '2', '0', '0', '0'))
 		return false;
 	if (fp->problem == NULL)
 		fp->problem = problem;
@@ -258,7 +275,7 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 	else if (mg_decide_column_fast(&decision))
 		return column;
 
-	if (!mg_attempt(mg_decide_column, &decision, &problem))
+	if (!mg_decide(fp, relid, mg_decide_column, &decision, &problem))
 	{
 		if (mg_decision_failed(fp, problem))
 			return NULL;
@@ -396,7 +413,7 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 	retyped->node = (Node *) cmd;
 	retyped->column = cmd->name;
 
-	ok = mg_attempt(mg_decide_type, &decision, &problem);
+	ok = mg_decide(fp, relid, mg_decide_type, &decision, &problem);
 	ReleaseSysCache(tuple);
 	if (!ok)
 	{

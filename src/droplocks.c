@@ -19,7 +19,7 @@
 static const char *
 mg_dependee_name(const ObjectAddress *object)
 {
-	char	   *description = getObjectDescription(object, true);
+	char *description = getObjectDescription(object, true);
 
 	return description ? description : "an object that is gone";
 }
@@ -28,12 +28,12 @@ mg_dependee_name(const ObjectAddress *object)
 static void
 mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 {
-	Oid			relid = it->object.objectId;
-	bool		named = (it->flags & MG_DOOM_ORIGINAL) != 0;
-	char		relkind = get_rel_relkind(relid);
+	Oid relid = it->object.objectId;
+	bool named = (it->flags & MG_DOOM_ORIGINAL) != 0;
+	char relkind = get_rel_relkind(relid);
 	const char *name = get_rel_name(relid);
-	MgEffect   *eff;
-	MgRole		role = MG_ROLE_OTHER;
+	MgEffect *eff;
+	MgRole role = MG_ROLE_OTHER;
 
 	if (name == NULL || IsToastNamespace(get_rel_namespace(relid)))
 		return;
@@ -54,7 +54,7 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 
 	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
 	{
-		Oid			table = IndexGetRelation(relid, true);
+		Oid table = IndexGetRelation(relid, true);
 
 		if (OidIsValid(table))
 			mg_effect(drop->fp, table, AccessExclusiveLock, MG_ROLE_OTHER,
@@ -62,8 +62,8 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 	}
 	else if (get_rel_relispartition(relid))
 	{
-		Oid			parent = get_partition_parent(relid, true);
-		Oid			default_partition;
+		Oid parent = get_partition_parent(relid, true);
+		Oid default_partition;
 
 		if (!OidIsValid(parent))
 			return;
@@ -71,8 +71,7 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 				  psprintf("its partition \"%s\" is dropped", name));
 		default_partition = get_default_partition_oid(parent);
 		if (OidIsValid(default_partition) && default_partition != relid)
-			mg_effect(drop->fp, default_partition, AccessExclusiveLock,
-					  MG_ROLE_DEFAULT_PARTITION,
+			mg_effect(drop->fp, default_partition, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
 					  psprintf("its partition constraint changes, because \"%s\" is dropped",
 							   name));
 	}
@@ -82,10 +81,10 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 static HeapTuple
 mg_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid objid)
 {
-	Relation	rel = table_open(catalog, AccessShareLock);
+	Relation rel = table_open(catalog, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objid));
 	scan = systable_beginscan(rel, index, true, NULL, 1, &key);
@@ -109,16 +108,15 @@ mg_part_effect(MgDrop *drop, Oid relid, LOCKMODE lockmode, MgRole role, const ch
 static void
 mg_doomed_constraint(MgDrop *drop, Oid objid)
 {
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(objid));
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(objid));
 	Form_pg_constraint form;
-	bool		fkey;
+	bool fkey;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	fkey = form->contype == CONSTRAINT_FOREIGN;
-	mg_part_effect(drop, form->conrelid, AccessExclusiveLock,
-				   fkey ? MG_ROLE_PEER : MG_ROLE_OTHER,
+	mg_part_effect(drop, form->conrelid, AccessExclusiveLock, fkey ? MG_ROLE_PEER : MG_ROLE_OTHER,
 				   psprintf("its %s \"%s\" is dropped", fkey ? "foreign key" : "constraint",
 							NameStr(form->conname)));
 	ReleaseSysCache(tuple);
@@ -128,10 +126,10 @@ mg_doomed_constraint(MgDrop *drop, Oid objid)
 static void
 mg_doomed_trigger(MgDrop *drop, Oid objid)
 {
-	HeapTuple	tuple = mg_catalog_row(TriggerRelationId, TriggerOidIndexId,
-									   Anum_pg_trigger_oid, objid);
+	HeapTuple tuple = mg_catalog_row(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid,
+									 objid);
 	Form_pg_trigger form;
-	char	   *conname;
+	char *conname;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -149,7 +147,7 @@ mg_doomed_trigger(MgDrop *drop, Oid objid)
 static void
 mg_doomed_statistics(MgDrop *drop, Oid objid)
 {
-	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(objid));
+	HeapTuple tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(objid));
 	Form_pg_statistic_ext form;
 
 	if (!HeapTupleIsValid(tuple))
@@ -164,8 +162,8 @@ mg_doomed_statistics(MgDrop *drop, Oid objid)
 static void
 mg_doomed_part(MgDrop *drop, MgDoomed *it)
 {
-	Oid			objid = it->object.objectId;
-	HeapTuple	tuple;
+	Oid objid = it->object.objectId;
+	HeapTuple tuple;
 
 	if ((it->flags & MG_DOOM_ORIGINAL) && !drop->lock_named)
 		return;
@@ -194,15 +192,14 @@ mg_doomed_part(MgDrop *drop, MgDoomed *it)
 							   "the default of one of its columns is dropped");
 			break;
 		case RewriteRelationId:
-			tuple = mg_catalog_row(RewriteRelationId, RewriteOidIndexId,
-								   Anum_pg_rewrite_oid, objid);
+			tuple = mg_catalog_row(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid,
+								   objid);
 			if (HeapTupleIsValid(tuple))
 				mg_part_effect(drop, ((Form_pg_rewrite) GETSTRUCT(tuple))->ev_class,
 							   AccessExclusiveLock, MG_ROLE_OTHER, "one of its rules is dropped");
 			break;
 		case PolicyRelationId:
-			tuple = mg_catalog_row(PolicyRelationId, PolicyOidIndexId,
-								   Anum_pg_policy_oid, objid);
+			tuple = mg_catalog_row(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, objid);
 			if (HeapTupleIsValid(tuple))
 				mg_part_effect(drop, ((Form_pg_policy) GETSTRUCT(tuple))->polrelid,
 							   AccessExclusiveLock, MG_ROLE_OTHER,
@@ -224,9 +221,9 @@ mg_doomed_part(MgDrop *drop, MgDoomed *it)
 List *
 mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior, bool lock_named)
 {
-	MgDrop		drop = {0};
-	List	   *gone = NIL;
-	int			i;
+	MgDrop drop = {0};
+	List *gone = NIL;
+	int i;
 
 	drop.fp = fp;
 	drop.objects = objects;
@@ -236,7 +233,7 @@ mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior, bool lock
 	/* what the statement names first, as people expect to read it */
 	for (i = list_length(drop.doomed) - 1; i >= 0; i--)
 	{
-		MgDoomed   *it = list_nth(drop.doomed, i);
+		MgDoomed *it = list_nth(drop.doomed, i);
 
 		if (it->object.classId == RelationRelationId && it->object.objectSubId == 0)
 			mg_doomed_relation(&drop, it);
@@ -244,7 +241,7 @@ mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior, bool lock
 	}
 	for (i = list_length(drop.doomed) - 1; i >= 0; i--)
 	{
-		MgDoomed   *it = list_nth(drop.doomed, i);
+		MgDoomed *it = list_nth(drop.doomed, i);
 
 		if (it->object.classId != RelationRelationId || it->object.objectSubId != 0)
 			mg_doomed_part(&drop, it);

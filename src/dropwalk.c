@@ -21,7 +21,7 @@
 typedef struct MgDropStack
 {
 	const ObjectAddress *object;
-	int			flags;
+	int flags;
 	struct MgDropStack *up;
 } MgDropStack;
 
@@ -29,20 +29,20 @@ typedef struct MgDropStack
 typedef struct MgDependent
 {
 	ObjectAddress object;
-	int			flags;
+	int flags;
 } MgDependent;
 
 typedef struct MgDoomedKey
 {
-	Oid			classid;
-	Oid			objid;
+	Oid classid;
+	Oid objid;
 } MgDoomedKey;
 
 typedef struct MgDoomedSlot
 {
 	MgDoomedKey key;
-	char		status;
-	MgDoomed   *first;
+	char status;
+	MgDoomed *first;
 } MgDoomedSlot;
 
 #define SH_PREFIX mgdoom
@@ -66,7 +66,7 @@ static void mg_doom(MgDrop *drop, const ObjectAddress *object, int flags, MgDrop
 static const char *
 mg_describe(const ObjectAddress *object)
 {
-	char	   *description = getObjectDescription(object, true);
+	char *description = getObjectDescription(object, true);
 
 	return description ? description : "an object that is gone";
 }
@@ -104,8 +104,8 @@ mg_doomed_already(MgDrop *drop, const ObjectAddress *object, int flags)
 {
 	MgDoomedKey key = {object->classId, object->objectId};
 	MgDoomedSlot *slot = mgdoom_lookup(drop->index, key);
-	bool		result = false;
-	MgDoomed   *it;
+	bool result = false;
+	MgDoomed *it;
 
 	for (it = slot ? slot->first : NULL; it != NULL; it = it->sibling)
 	{
@@ -126,7 +126,7 @@ mg_doomed_already(MgDrop *drop, const ObjectAddress *object, int flags)
 static bool
 mg_doom_in_progress(MgDropStack *stack, const ObjectAddress *object, int flags)
 {
-	bool		result = false;
+	bool result = false;
 
 	for (; stack != NULL; stack = stack->up)
 	{
@@ -149,10 +149,10 @@ mg_doom_in_progress(MgDropStack *stack, const ObjectAddress *object, int flags)
 static void
 mg_doom_add(MgDrop *drop, const ObjectAddress *object, int flags, const ObjectAddress *dependee)
 {
-	MgDoomed   *doomed = palloc0(sizeof(MgDoomed));
+	MgDoomed *doomed = palloc0(sizeof(MgDoomed));
 	MgDoomedKey key = {object->classId, object->objectId};
 	MgDoomedSlot *slot;
-	bool		found;
+	bool found;
 
 	doomed->object = *object;
 	doomed->flags = flags;
@@ -167,7 +167,7 @@ mg_doom_add(MgDrop *drop, const ObjectAddress *object, int flags, const ObjectAd
 static bool
 mg_drop_names(MgDrop *drop, const ObjectAddress *object)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, drop->objects)
 	{
@@ -185,18 +185,15 @@ mg_depend_scan(MgDrop *drop, bool referenced, const ObjectAddress *object)
 {
 	ScanKeyData key[3];
 
-	ScanKeyInit(&key[0],
-				referenced ? Anum_pg_depend_refclassid : Anum_pg_depend_classid,
+	ScanKeyInit(&key[0], referenced ? Anum_pg_depend_refclassid : Anum_pg_depend_classid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object->classId));
-	ScanKeyInit(&key[1],
-				referenced ? Anum_pg_depend_refobjid : Anum_pg_depend_objid,
+	ScanKeyInit(&key[1], referenced ? Anum_pg_depend_refobjid : Anum_pg_depend_objid,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object->objectId));
-	ScanKeyInit(&key[2],
-				referenced ? Anum_pg_depend_refobjsubid : Anum_pg_depend_objsubid,
+	ScanKeyInit(&key[2], referenced ? Anum_pg_depend_refobjsubid : Anum_pg_depend_objsubid,
 				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(object->objectSubId));
 	return systable_beginscan(drop->pg_depend,
-							  referenced ? DependReferenceIndexId : DependDependerIndexId,
-							  true, NULL, object->objectSubId != 0 ? 3 : 2, key);
+							  referenced ? DependReferenceIndexId : DependDependerIndexId, true,
+							  NULL, object->objectSubId != 0 ? 3 : 2, key);
 }
 
 /*
@@ -209,7 +206,7 @@ mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStac
 			   ObjectAddress *partition_owner)
 {
 	SysScanDesc scan = mg_depend_scan(drop, false, object);
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	ObjectAddress owner = {InvalidOid, InvalidOid, 0};
 	ObjectAddress instead = {InvalidOid, InvalidOid, 0};
 
@@ -221,8 +218,7 @@ mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStac
 		if (other.classId == object->classId && other.objectId == object->objectId &&
 			object->objectSubId == 0)
 			continue;
-		if (form->deptype == DEPENDENCY_PARTITION_PRI ||
-			form->deptype == DEPENDENCY_PARTITION_SEC)
+		if (form->deptype == DEPENDENCY_PARTITION_PRI || form->deptype == DEPENDENCY_PARTITION_SEC)
 		{
 			if (form->deptype == DEPENDENCY_PARTITION_PRI || !(*flags & MG_DOOM_IS_PART))
 				*partition_owner = other;
@@ -260,8 +256,8 @@ mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStac
 	}
 	if (OidIsValid(owner.classId))
 	{
-		mg_drop_required(drop, object, OidIsValid(partition_owner->classId) ?
-						 partition_owner : &owner);
+		mg_drop_required(drop, object,
+						 OidIsValid(partition_owner->classId) ? partition_owner : &owner);
 		return false;
 	}
 	return true;
@@ -287,10 +283,10 @@ mg_dependent_cmp(const void *a, const void *b)
 static MgDependent *
 mg_dependents(MgDrop *drop, const ObjectAddress *object, int *count)
 {
-	int			space = 16;
+	int space = 16;
 	MgDependent *result = palloc(space * sizeof(MgDependent));
 	SysScanDesc scan = mg_depend_scan(drop, true, object);
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	*count = 0;
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -337,8 +333,8 @@ mg_doom(MgDrop *drop, const ObjectAddress *object, int flags, MgDropStack *stack
 	MgDropStack level;
 	MgDependent *dependents;
 	ObjectAddress partition_owner = {InvalidOid, InvalidOid, 0};
-	int			count;
-	int			i;
+	int count;
+	int i;
 
 	if (drop->refused || stack_is_too_deep())
 		return;
@@ -373,14 +369,14 @@ static void
 mg_drop_permitted(MgDrop *drop, DropBehavior behavior)
 {
 	StringInfoData detail;
-	int			named = 0;
-	int			unnamed = 0;
-	int			i;
-	ListCell   *lc;
+	int named = 0;
+	int unnamed = 0;
+	int i;
+	ListCell *lc;
 
 	foreach(lc, drop->doomed)
 	{
-		MgDoomed   *it = lfirst(lc);
+		MgDoomed *it = lfirst(lc);
 
 		if ((it->flags & MG_DOOM_IS_PART) && !(it->flags & MG_DOOM_PARTITION))
 		{
@@ -394,7 +390,7 @@ mg_drop_permitted(MgDrop *drop, DropBehavior behavior)
 	initStringInfo(&detail);
 	for (i = list_length(drop->doomed) - 1; i >= 0; i--)
 	{
-		MgDoomed   *it = list_nth(drop->doomed, i);
+		MgDoomed *it = list_nth(drop->doomed, i);
 
 		if (it->flags & (MG_DOOM_ORIGINAL | MG_DOOM_SUBOBJECT | MG_DOOM_SILENT))
 			continue;
@@ -412,10 +408,10 @@ mg_drop_permitted(MgDrop *drop, DropBehavior behavior)
 		appendStringInfo(&detail, "\nand %d other %s", unnamed,
 						 unnamed == 1 ? "object" : "objects");
 	mg_drop_refuse(drop, detail.data, "Use DROP ... CASCADE to drop the dependent objects too.",
-				   list_length(drop->objects) == 1 ?
-				   psprintf("cannot drop %s because other objects depend on it",
-							mg_describe(linitial(drop->objects))) :
-				   "cannot drop desired object(s) because other objects depend on them");
+				   list_length(drop->objects) == 1
+					   ? psprintf("cannot drop %s because other objects depend on it",
+								  mg_describe(linitial(drop->objects)))
+					   : "cannot drop desired object(s) because other objects depend on them");
 }
 
 /* Will the whole relation go? */
@@ -424,7 +420,7 @@ mg_relation_doomed(MgDrop *drop, Oid relid)
 {
 	MgDoomedKey key = {RelationRelationId, relid};
 	MgDoomedSlot *slot = mgdoom_lookup(drop->index, key);
-	MgDoomed   *it;
+	MgDoomed *it;
 
 	for (it = slot ? slot->first : NULL; it != NULL; it = it->sibling)
 	{
@@ -441,7 +437,7 @@ mg_relation_doomed(MgDrop *drop, Oid relid)
 void
 mg_drop_walk_objects(MgDrop *drop, DropBehavior behavior)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	drop->index = mgdoom_create(CurrentMemoryContext, 16, NULL);
 	drop->pg_depend = table_open(DependRelationId, AccessShareLock);

@@ -11,6 +11,7 @@
 
 #include "catalog/catalog.h"
 #include "commands/dbcommands.h"
+#include "commands/tablespace.h"
 #include "tcop/cmdtag.h"
 #include "utils/inval.h"
 #include "utils/resowner.h"
@@ -292,10 +293,14 @@ mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 		fp->target_is_new = true;
 		return InvalidOid;
 	}
+	if (fp->script && OidIsValid(relid = mg_script_renamed(fp->script, rv)))
+		return relid;
 	if (!mg_check_schema(fp, rv))
 		return InvalidOid;
 
 	relid = RangeVarGetRelidExtended(rv, NoLock, RVR_MISSING_OK, NULL, NULL);
+	if (fp->script && OidIsValid(relid) && mg_script_gone(fp->script, relid))
+		relid = InvalidOid;
 	if (OidIsValid(relid) || missing_ok)
 		return relid;
 
@@ -363,6 +368,31 @@ mg_check_owner(MgFootprint *fp, Oid relid)
 	return ok;
 }
 
+/* Core's check of who may create a relation in a schema. */
+bool
+mg_check_create_in_schema(MgFootprint *fp, Oid nspid)
+{
+	if (isTempNamespace(nspid) ||
+		pg_namespace_aclcheck(nspid, GetUserId(), ACL_CREATE) == ACLCHECK_OK)
+		return true;
+	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for schema %s",
+			   get_namespace_name(nspid));
+	return false;
+}
+
+/* Core's check of who may put a relation into a tablespace; NULL: the default. */
+bool
+mg_check_create_in_tablespace(MgFootprint *fp, const char *name)
+{
+	Oid			spcid = name ? get_tablespace_oid(name, true) : InvalidOid;
+
+	if (!OidIsValid(spcid) || spcid == MyDatabaseTableSpace ||
+		pg_tablespace_aclcheck(spcid, GetUserId(), ACL_CREATE) == ACLCHECK_OK)
+		return true;
+	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for tablespace %s", name);
+	return false;
+}
+
 /* Schema-qualified and quoted; NULL if the relation is gone. */
 const char *
 mg_qualified_name(Oid relid)
@@ -428,6 +458,7 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	int			lock_timeout = LockTimeout;
+	ErrorContextCallback *callers = error_context_stack;
 	volatile bool ok = true;
 
 	BeginInternalSubTransaction(NULL);
@@ -435,7 +466,10 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 	LockTimeout = 1;
 	PG_TRY();
 	{
+		/* what is left of the context then comes from a function called in fn() */
+		error_context_stack = NULL;
 		fn(arg);
+		error_context_stack = callers;
 		LockTimeout = lock_timeout;
 		RollbackAndReleaseCurrentSubTransaction();
 	}
@@ -460,6 +494,7 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 			(*problem)->message = edata->message;
 			(*problem)->detail = edata->detail;
 			(*problem)->hint = edata->hint;
+			(*problem)->by_function = edata->context != NULL;
 		}
 		ok = false;
 	}

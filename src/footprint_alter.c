@@ -172,10 +172,12 @@ mg_tab(MgAlter *cx, Oid relid, MgRole role)
 	return tab;
 }
 
-/* The same for a descendant of the target. */
+/* The same for a descendant of the target, which core wants to be owned, too. */
 MgTab *
 mg_tab_child(MgAlter *cx, Oid relid)
 {
+	if (relid != cx->relid && mg_effect_find(cx->fp, relid) == NULL)
+		mg_check_owner(cx->fp, relid);
 	mg_effect(cx->fp, relid, cx->lockmode, relid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD,
 			  NULL);
 	return mg_tab(cx, relid, MG_ROLE_CHILD);
@@ -202,8 +204,10 @@ mg_lock_children(MgAlter *cx, Oid relid)
 
 	foreach(lc, mg_tree(relid, true))
 	{
-		if (lfirst_oid(lc) != relid)
-			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD, NULL);
+		if (lfirst_oid(lc) == relid)
+			continue;
+		mg_check_owner(cx->fp, lfirst_oid(lc));
+		mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD, NULL);
 	}
 }
 
@@ -278,7 +282,7 @@ mg_column(MgAlter *cx, Oid relid, const char *name)
 
 	if (attnum == InvalidAttrNumber &&
 		mg_tab_new_column(mg_tab(cx, relid, MG_ROLE_TARGET), name) == NULL &&
-		!(cx->fp->script && mg_script_alters(cx->fp->script, relid)))
+		!(cx->fp->script && mg_script_column(cx->fp->script, relid, name)))
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_COLUMN, "column \"%s\" of relation \"%s\" does not exist",
 				   name, get_rel_name(relid));
 	return attnum;

@@ -172,6 +172,30 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 	}
 }
 
+/* checkFkeyPermissions(): REFERENCES on the table, or on each column of the key. */
+static bool
+mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
+{
+	MgFkeyShape shape;
+
+	if (pg_class_aclcheck(confrelid, GetUserId(), ACL_REFERENCES) == ACLCHECK_OK)
+		return true;
+	memset(&shape, 0, sizeof(shape));
+	if (mg_referenced_columns(confrelid, con, &shape))
+	{
+		bool		allowed = shape.nkeys > 0;
+
+		for (int i = 0; i < shape.nkeys; i++)
+			allowed &= pg_attribute_aclcheck(confrelid, shape.confkey[i], GetUserId(),
+											 ACL_REFERENCES) == ACLCHECK_OK;
+		if (allowed)
+			return true;
+	}
+	mg_problem(cx->fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for table %s",
+			   get_rel_name(confrelid));
+	return false;
+}
+
 /*
  * ADD FOREIGN KEY, or REFERENCES in ADD COLUMN.  validate: the rows that are
  * there will be checked (unless it is NOT VALID).  keys_null: the column is
@@ -200,6 +224,8 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 				   get_rel_name(cx->relid), con->pktable->relname);
 		return;
 	}
+	if (OidIsValid(confrelid) && !mg_may_reference(cx, confrelid, con))
+		return;
 	if (OidIsValid(confrelid))
 		mg_lock_referenced(cx->fp, confrelid, ShareRowExclusiveLock,
 						   "the foreign key adds triggers to the table it references");
@@ -419,6 +445,9 @@ mg_add_key(MgAlter *cx, Constraint *con, Node *node)
 		mg_add_key_using_index(cx, con, node);
 		return;
 	}
+	if (!mg_check_create_in_schema(cx->fp, get_rel_namespace(cx->relid)) ||
+		!mg_check_create_in_tablespace(cx->fp, con->indexspace))
+		return;
 	keys = mg_key_columns(con, node);
 	foreach(lc, keys)
 	{

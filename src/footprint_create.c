@@ -6,7 +6,7 @@
  * and is not in its own footprint.  Follows transformCreateStmt() of
  * parse_utilcmd.c and DefineRelation() of tablecmds.c.
  */
-#include "mg.h"
+#include "mg_alter.h"
 
 #include "catalog/namespace.h"
 #include "nodes/nodeFuncs.h"
@@ -14,14 +14,17 @@
 #include "parser/parse_utilcmd.h"
 #include "partitioning/partbounds.h"
 
+/* as many schemas of search_path as are looked at */
+#define MG_MAX_PATH 32
+
 /* What mg_default_constraint() needs, and returns. */
 typedef struct MgDefaultJob
 {
-	Relation	parent;
-	Relation	part;			/* the default partition */
-	PartitionBoundSpec *bound;	/* raw */
+	Relation parent;
+	Relation part;             /* the default partition */
+	PartitionBoundSpec *bound; /* raw */
 	const char *source;
-	List	   *constraint;		/* what the default partition's rows will have to satisfy */
+	List *constraint; /* what the default partition's rows will have to satisfy */
 } MgDefaultJob;
 
 /* Would the name mean the table that the statement makes? */
@@ -39,8 +42,8 @@ mg_names_new_table(CreateStmt *stmt, const RangeVar *rv)
 static Oid
 mg_lookup_other(MgFootprint *fp, const RangeVar *rv)
 {
-	bool		target_is_new = fp->target_is_new;
-	Oid			relid = mg_lookup_relation(fp, rv, false);
+	bool target_is_new = fp->target_is_new;
+	Oid relid = mg_lookup_relation(fp, rv, false);
 
 	fp->target_is_new = target_is_new;
 	return relid;
@@ -54,31 +57,35 @@ mg_lookup_other(MgFootprint *fp, const RangeVar *rv)
 static Oid
 mg_creation_namespace(const RangeVar *rv)
 {
-	List	   *path;
-	Oid			nspid;
+	Oid path[MG_MAX_PATH];
+	int length;
 
 	if (rv->relpersistence == RELPERSISTENCE_TEMP ||
 		(rv->schemaname && strcmp(rv->schemaname, "pg_temp") == 0))
 		return LookupNamespaceNoError("pg_temp");
 	if (rv->schemaname)
 		return get_namespace_oid(rv->schemaname, true);
-	/* to ask for a path that begins with pg_temp would make that schema */
 	if (strncmp(namespace_search_path + strspn(namespace_search_path, " \t\n\r\""), "pg_temp",
 				strlen("pg_temp")) == 0)
 		return InvalidOid;
-	path = fetch_search_path(false);
-	nspid = path != NIL ? linitial_oid(path) : InvalidOid;
-	list_free(path);
-	return nspid;
+
+	/* asking in the way that core does it might make a schema for temporary tables */
+	length = Min(fetch_search_path_array(path, MG_MAX_PATH), MG_MAX_PATH);
+	for (int i = 0; i < length; i++)
+	{
+		if (path[i] != PG_CATALOG_NAMESPACE)
+			return path[i];
+	}
+	return InvalidOid;
 }
 
 /* Is the name taken?  Then core refuses, or does nothing at all with IF NOT EXISTS. */
 static bool
 mg_table_exists(MgFootprint *fp, CreateStmt *stmt)
 {
-	Oid			nspid = mg_creation_namespace(stmt->relation);
-	Oid			existing;
-	bool		earlier = false;	/* made by an earlier statement of the script */
+	Oid nspid = mg_creation_namespace(stmt->relation);
+	Oid existing;
+	bool earlier = false; /* made by an earlier statement of the script */
 
 	if (!OidIsValid(nspid))
 		return false;
@@ -107,9 +114,8 @@ mg_calls_something(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (!IsA(node, List) && !IsA(node, A_Const) && !IsA(node, TypeCast) &&
-		!IsA(node, TypeName) && !IsA(node, ColumnRef) && !IsA(node, String) &&
-		!IsA(node, Integer))
+	if (!IsA(node, List) && !IsA(node, A_Const) && !IsA(node, TypeCast) && !IsA(node, TypeName) &&
+		!IsA(node, ColumnRef) && !IsA(node, String) && !IsA(node, Integer))
 		return true;
 	return raw_expression_tree_walker(node, mg_calls_something, context);
 }
@@ -124,27 +130,22 @@ mg_default_constraint(void *arg)
 	MgDefaultJob *job = arg;
 	ParseState *pstate = make_parsestate(NULL);
 	PartitionBoundSpec *bound;
-	Oid			userid;
-	int			context;
-	int			nestlevel = NewGUCNestLevel();
+	MgIdentity self;
 
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(userid, context | SECURITY_RESTRICTED_OPERATION);
+	mg_become_owner(RelationGetRelid(job->parent), &self);
 	pstate->p_sourcetext = job->source;
 	bound = transformPartitionBound(pstate, job->parent, copyObject(job->bound));
-	job->constraint = get_proposed_default_constraint(get_qual_from_partbound(job->parent,
-																			  bound));
+	job->constraint = get_proposed_default_constraint(get_qual_from_partbound(job->parent, bound));
 	job->constraint = map_partition_varattnos(job->constraint, 1, job->part, job->parent);
 	free_parsestate(pstate);
-	SetUserIdAndSecContext(userid, context);
-	AtEOXact_GUC(false, nestlevel);
+	mg_become_self(&self);
 }
 
 /* The same, or NIL if it cannot be told. */
 static List *
 mg_proposed_constraint(MgFootprint *fp, PartitionBoundSpec *bound, Oid parent, Oid part)
 {
-	MgDefaultJob job = {.bound = bound,.source = fp->source};
+	MgDefaultJob job = {.bound = bound, .source = fp->source};
 
 	if (mg_calls_something((Node *) bound->listdatums, NULL) ||
 		mg_calls_something((Node *) bound->lowerdatums, NULL) ||
@@ -165,10 +166,10 @@ mg_proposed_constraint(MgFootprint *fp, PartitionBoundSpec *bound, Oid parent, O
 static void
 mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid part)
 {
-	List	   *constraint = mg_proposed_constraint(fp, stmt->partbound, parent, part);
-	MgEffect   *eff = mg_effect(fp, part, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
-								"the default partition's constraint changes");
-	ListCell   *lc;
+	List *constraint = mg_proposed_constraint(fp, stmt->partbound, parent, part);
+	MgEffect *eff = mg_effect(fp, part, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
+							  "the default partition's constraint changes");
+	ListCell *lc;
 
 	if (constraint != NIL && mg_constraints_imply(part, copyObject(constraint), NIL))
 	{
@@ -177,7 +178,7 @@ mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid p
 	}
 	foreach(lc, mg_tree(part, eff->relkind == RELKIND_PARTITIONED_TABLE))
 	{
-		MgTask	   *task;
+		MgTask *task;
 
 		eff = mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
 						"the default partition's constraint changes");
@@ -191,7 +192,7 @@ mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid p
 		}
 		task = mg_task(eff, MG_WORK_SCAN, MG_CAUSE_CREATE_PARTITION, (Node *) stmt);
 		task->reason = "the default partition is read to see whether it has rows for the new "
-			"partition";
+					   "partition";
 	}
 }
 
@@ -203,7 +204,7 @@ mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid p
 static void
 mg_create_partition_indexes(MgFootprint *fp, Oid parent)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(parent))
 		mg_effect(fp, lfirst_oid(lc), ShareUpdateExclusiveLock, MG_ROLE_INDEX,
@@ -218,15 +219,15 @@ mg_create_partition_indexes(MgFootprint *fp, Oid parent)
 static void
 mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
 {
-	Relation	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
+	Relation pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyData key[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *referenced = NIL;
-	List	   *fkeys = NIL;
-	List	   *parents = NIL;
-	List	   *relids = NIL;
-	ListCell   *lc;
+	HeapTuple tuple;
+	List *referenced = NIL;
+	List *fkeys = NIL;
+	List *parents = NIL;
+	List *relids = NIL;
+	ListCell *lc;
 
 	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(parent));
@@ -271,7 +272,7 @@ mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
 static void
 mg_create_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 {
-	Oid			part;
+	Oid part;
 
 	fp->target = parent;
 	mg_effect(fp, parent, AccessExclusiveLock, MG_ROLE_PARENT, "a partition is added to it");
@@ -292,11 +293,11 @@ mg_create_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 static void
 mg_create_parents(MgFootprint *fp, CreateStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, stmt->inhRelations)
 	{
-		Oid			parent = mg_lookup_other(fp, lfirst_node(RangeVar, lc));
+		Oid parent = mg_lookup_other(fp, lfirst_node(RangeVar, lc));
 
 		if (fp->problem)
 			return;
@@ -326,8 +327,8 @@ mg_create_parents(MgFootprint *fp, CreateStmt *stmt)
 static void
 mg_create_fkey(MgFootprint *fp, CreateStmt *stmt, Constraint *con)
 {
-	Oid			relid;
-	char		relkind;
+	Oid relid;
+	char relkind;
 
 	if (con->contype != CONSTR_FOREIGN || con->pktable == NULL || fp->problem ||
 		mg_names_new_table(stmt, con->pktable))
@@ -348,12 +349,12 @@ mg_create_fkey(MgFootprint *fp, CreateStmt *stmt, Constraint *con)
 static void
 mg_create_fkeys(MgFootprint *fp, CreateStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, stmt->tableElts)
 	{
-		Node	   *element = lfirst(lc);
-		ListCell   *lc2;
+		Node *element = lfirst(lc);
+		ListCell *lc2;
 
 		if (IsA(element, Constraint))
 			mg_create_fkey(fp, stmt, (Constraint *) element);

@@ -95,6 +95,17 @@ mg_attnums(Oid relid, List *names, AttrNumber *attnums)
 	return true;
 }
 
+/* The columns that a raw FOREIGN KEY references.  False: they cannot be told. */
+bool
+mg_referenced_columns(Oid confrelid, Constraint *con, MgFkeyShape *shape)
+{
+	shape->nkeys = list_length(con->pk_attrs);
+	if (con->pk_attrs != NIL)
+		return mg_attnums(confrelid, con->pk_attrs, shape->confkey);
+	shape->nkeys = mg_primary_key(confrelid, shape->confkey);
+	return shape->nkeys > 0;
+}
+
 /* What a raw FOREIGN KEY would look like on a partition.  False: it cannot be told. */
 bool
 mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con, MgFkeyShape *shape)
@@ -109,10 +120,8 @@ mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con, MgFke
 	shape->matchtype = con->fk_matchtype;
 	if (!OidIsValid(confrelid) || !mg_attnums(partition, con->fk_attrs, shape->conkey))
 		return false;
-	if (con->pk_attrs != NIL)
-		return list_length(con->pk_attrs) == shape->nkeys &&
-			mg_attnums(confrelid, con->pk_attrs, shape->confkey);
-	return mg_primary_key(confrelid, shape->confkey) == shape->nkeys;
+	return mg_referenced_columns(confrelid, con, shape) &&
+		shape->nkeys == list_length(con->fk_attrs);
 }
 
 /* Read the shape of an existing foreign key, in the numbers of its own table. */

@@ -10,10 +10,10 @@
 typedef struct MgCreateIndex
 {
 	MgFootprint *fp;
-	IndexStmt  *stmt;
-	MgIndexShape *shape;		/* partitioned tables: what a partition's own index has to be like */
-	LOCKMODE	lockmode;
-	bool		concurrent;
+	IndexStmt *stmt;
+	MgIndexShape *shape; /* partitioned tables: what a partition's own index has to be like */
+	LOCKMODE lockmode;
+	bool concurrent;
 } MgCreateIndex;
 
 /* Core's errdetail for a relation of the wrong kind. */
@@ -62,8 +62,8 @@ mg_relkind_unsupported(char relkind)
 static bool
 mg_index_is_invalid(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool		result;
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool result;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -76,13 +76,13 @@ mg_index_is_invalid(Oid index)
 static void
 mg_build_index(MgCreateIndex *cx, MgEffect *eff)
 {
-	MgTask	   *task = mg_task(eff, MG_WORK_BUILD, MG_CAUSE_CREATE_INDEX, (Node *) cx->stmt);
+	MgTask *task = mg_task(eff, MG_WORK_BUILD, MG_CAUSE_CREATE_INDEX, (Node *) cx->stmt);
 
 	if (cx->concurrent)
 	{
 		task->reason = "the index build scans the table twice under ShareUpdateExclusiveLock";
 		mg_note(eff, "the index build waits for transactions that write to the table "
-				"and for older snapshots");
+					 "and for older snapshots");
 	}
 	else
 		task->reason = psprintf("the index build scans the table under %s",
@@ -93,7 +93,7 @@ mg_build_index(MgCreateIndex *cx, MgEffect *eff)
 static Oid
 mg_fitting_index(MgCreateIndex *cx, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(relid))
 	{
@@ -107,13 +107,13 @@ mg_fitting_index(MgCreateIndex *cx, Oid relid)
 static void
 mg_build_on_partitions(MgCreateIndex *cx, Oid parent)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, find_inheritance_children(parent, NoLock))
 	{
-		Oid			relid = lfirst_oid(lc);
-		MgEffect   *eff = mg_effect(cx->fp, relid, cx->lockmode, MG_ROLE_CHILD, NULL);
-		Oid			index;
+		Oid relid = lfirst_oid(lc);
+		MgEffect *eff = mg_effect(cx->fp, relid, cx->lockmode, MG_ROLE_CHILD, NULL);
+		Oid index;
 
 		if (eff->relkind == RELKIND_FOREIGN_TABLE)
 		{
@@ -141,13 +141,14 @@ mg_build_on_partitions(MgCreateIndex *cx, Oid parent)
 static bool
 mg_lock_partitions(MgCreateIndex *cx, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(relid, true))
 	{
-		MgEffect   *eff = mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD,
-									lfirst_oid(lc) == relid ? NULL :
-									"it is locked along with its partitioned table");
+		MgEffect *eff = mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD,
+								  lfirst_oid(lc) == relid
+									  ? NULL
+									  : "it is locked along with its partitioned table");
 
 		if (eff->relkind == RELKIND_FOREIGN_TABLE && (cx->stmt->unique || cx->stmt->primary))
 		{
@@ -167,14 +168,14 @@ mg_lock_partitions(MgCreateIndex *cx, Oid relid)
 static bool
 mg_index_columns_exist(MgCreateIndex *cx, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (cx->fp->script && mg_script_alters(cx->fp->script, relid))
 		return true;
 	foreach(lc, list_concat_copy(cx->stmt->indexParams, cx->stmt->indexIncludingParams))
 	{
-		IndexElem  *elem = lfirst_node(IndexElem, lc);
-		HeapTuple	tuple;
+		IndexElem *elem = lfirst_node(IndexElem, lc);
+		HeapTuple tuple;
 
 		if (elem->name == NULL)
 			continue;
@@ -198,12 +199,12 @@ static bool
 mg_index_name_taken(MgCreateIndex *cx, MgEffect *target)
 {
 	MgFootprint *fp = cx->fp;
-	IndexStmt  *stmt = cx->stmt;
-	Oid			nspid = get_rel_namespace(target->relid);
-	Oid			existing;
-	bool		earlier = false;	/* made by an earlier statement of the script */
-	MgEffect   *eff;
-	MgTask	   *task;
+	IndexStmt *stmt = cx->stmt;
+	Oid nspid = get_rel_namespace(target->relid);
+	Oid existing;
+	bool earlier = false; /* made by an earlier statement of the script */
+	MgEffect *eff;
+	MgTask *task;
 
 	if (stmt->idxname == NULL)
 		return false;
@@ -267,10 +268,10 @@ mg_indexable(MgCreateIndex *cx, Oid relid, char relkind)
 void
 mg_footprint_create_index(MgFootprint *fp, Node *stmt)
 {
-	MgCreateIndex cx = {.fp = fp,.stmt = castNode(IndexStmt, stmt)};
-	Oid			relid;
-	char		relkind;
-	MgEffect   *eff;
+	MgCreateIndex cx = {.fp = fp, .stmt = castNode(IndexStmt, stmt)};
+	Oid relid;
+	char relkind;
+	MgEffect *eff;
 
 	if (cx.stmt->relation == NULL)
 		return;
@@ -279,11 +280,12 @@ mg_footprint_create_index(MgFootprint *fp, Node *stmt)
 		return;
 	fp->target = relid;
 	relkind = get_rel_relkind(relid);
-	if (!mg_check_owner(fp, relid) || !mg_indexable(&cx, relid, relkind))
+	if (!mg_check_owner(fp, relid) || !mg_indexable(&cx, relid, relkind) ||
+		!mg_check_create_in_schema(fp, get_rel_namespace(relid)) ||
+		!mg_check_create_in_tablespace(fp, cx.stmt->tableSpace))
 		return;
 
-	cx.concurrent = cx.stmt->concurrent &&
-		get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
+	cx.concurrent = cx.stmt->concurrent && get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
 	cx.lockmode = cx.concurrent ? ShareUpdateExclusiveLock : ShareLock;
 	fp->concurrent = cx.concurrent;
 

@@ -152,7 +152,8 @@ mg_bound_is_constant(const PartitionBoundSpec *spec)
 static bool
 mg_bound_known(MgBound *bound)
 {
-	return mg_bound_is_constant(bound->spec) && mg_attempt(mg_bound_attempt, bound, NULL) &&
+	return mg_bound_is_constant(bound->spec) &&
+		mg_attempt_as_owner(bound->parent, mg_bound_attempt, bound, NULL) &&
 		!bound->locked;
 }
 

@@ -155,6 +155,8 @@ mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "tablespace \"%s\" does not exist", cmd->name);
 		return;
 	}
+	if (!mg_check_create_in_tablespace(cx->fp, cmd->name))
+		return;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
 	if (!HeapTupleIsValid(tuple))
 		return;

@@ -20,16 +20,16 @@ typedef struct MgReindex
 {
 	MgFootprint *fp;
 	ReindexStmt *stmt;
-	bool		concurrently;
-	bool		tablespace;		/* indexes move to another tablespace */
-	bool		several;		/* a transaction for each table or index */
+	bool concurrently;
+	bool tablespace; /* indexes move to another tablespace */
+	bool several;    /* a transaction for each table or index */
 } MgReindex;
 
 /* A boolean option of a utility statement; what is no boolean counts as true and is core's error. */
 bool
 mg_option_is_on(const DefElem *option)
 {
-	bool		value;
+	bool value;
 
 	if (option->arg == NULL)
 		return true;
@@ -46,7 +46,7 @@ mg_option_is_on(const DefElem *option)
 static void
 mg_rebuild(MgReindex *cx, MgEffect *table, Oid index, bool concurrently)
 {
-	MgTask	   *task = mg_task(table, MG_WORK_BUILD, MG_CAUSE_REINDEX, (Node *) cx->stmt);
+	MgTask *task = mg_task(table, MG_WORK_BUILD, MG_CAUSE_REINDEX, (Node *) cx->stmt);
 
 	task->index = index;
 	if (concurrently)
@@ -54,7 +54,8 @@ mg_rebuild(MgReindex *cx, MgEffect *table, Oid index, bool concurrently)
 								get_rel_name(index));
 	else
 		task->reason = psprintf("index \"%s\" is rebuilt, and queries on the table wait for "
-								"AccessExclusiveLock on it", get_rel_name(index));
+								"AccessExclusiveLock on it",
+								get_rel_name(index));
 }
 
 /*
@@ -64,13 +65,12 @@ mg_rebuild(MgReindex *cx, MgEffect *table, Oid index, bool concurrently)
 static void
 mg_reindex_relation(MgReindex *cx, Oid relid, Oid only, MgRole role)
 {
-	bool		concurrently = cx->concurrently &&
-		get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
-	LOCKMODE	indexmode = concurrently ? ShareUpdateExclusiveLock : AccessExclusiveLock;
-	MgEffect   *eff = mg_effect(cx->fp, relid,
-								concurrently ? ShareUpdateExclusiveLock : ShareLock, role, NULL);
-	List	   *indexes = OidIsValid(only) ? list_make1_oid(only) : mg_index_list(relid);
-	ListCell   *lc;
+	bool concurrently = cx->concurrently && get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
+	LOCKMODE indexmode = concurrently ? ShareUpdateExclusiveLock : AccessExclusiveLock;
+	MgEffect *eff = mg_effect(cx->fp, relid, concurrently ? ShareUpdateExclusiveLock : ShareLock,
+							  role, NULL);
+	List *indexes = OidIsValid(only) ? list_make1_oid(only) : mg_index_list(relid);
+	ListCell *lc;
 
 	if (cx->several)
 		mg_note(eff, "it is dealt with in a transaction of its own");
@@ -78,11 +78,11 @@ mg_reindex_relation(MgReindex *cx, Oid relid, Oid only, MgRole role)
 		mg_note(eff, "it has no index");
 	foreach(lc, indexes)
 	{
-		Oid			index = lfirst_oid(lc);
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		MgEffect   *index_eff;
-		bool		valid;
-		bool		exclusion;
+		Oid index = lfirst_oid(lc);
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+		MgEffect *index_eff;
+		bool valid;
+		bool exclusion;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -90,22 +90,22 @@ mg_reindex_relation(MgReindex *cx, Oid relid, Oid only, MgRole role)
 		exclusion = ((Form_pg_index) GETSTRUCT(tuple))->indisexclusion;
 		ReleaseSysCache(tuple);
 
-		index_eff = mg_effect(cx->fp, index, indexmode,
-							  OidIsValid(only) ? role : MG_ROLE_INDEX, NULL);
+		index_eff = mg_effect(cx->fp, index, indexmode, OidIsValid(only) ? role : MG_ROLE_INDEX,
+							  NULL);
 		if (concurrently && exclusion)
 			mg_note(index_eff, "it belongs to an exclusion constraint and is skipped");
 		else if (concurrently && !valid && !OidIsValid(only))
 			mg_note(index_eff, "it is invalid and is skipped");
 		else
 		{
-			mg_note(index_eff, cx->tablespace ? "it is rebuilt in another tablespace" :
-					"it is rebuilt");
+			mg_note(index_eff,
+					cx->tablespace ? "it is rebuilt in another tablespace" : "it is rebuilt");
 			mg_rebuild(cx, eff, index, concurrently);
 		}
 	}
 	if (concurrently)
 		mg_note(eff, "it waits for all transactions that use the table before the old "
-				"indexes are dropped");
+					 "indexes are dropped");
 }
 
 /* Core's checks on a named index or table before it waits for a lock. */
@@ -113,18 +113,20 @@ static bool
 mg_reindex_permitted(MgReindex *cx, Oid relid, char relkind)
 {
 	const char *name = cx->stmt->relation->relname;
-	bool		index = relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
+	bool index = relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
 
 	if (cx->stmt->kind == REINDEX_OBJECT_INDEX && !index)
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not an index", name);
 	else if (cx->stmt->kind == REINDEX_OBJECT_TABLE && relkind != RELKIND_RELATION &&
 			 relkind != RELKIND_TOASTVALUE && relkind != RELKIND_MATVIEW &&
 			 relkind != RELKIND_PARTITIONED_TABLE)
-		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "\"%s\" is not a table or materialized view", name);
+		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a table or materialized view",
+				   name);
 	else if (!pg_class_ownercheck(relid, GetUserId()))
 		mg_problem(cx->fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
-				   index ? "index" : relkind == RELKIND_MATVIEW ? "materialized view" : "table",
+				   index                        ? "index"
+				   : relkind == RELKIND_MATVIEW ? "materialized view"
+												: "table",
 				   name);
 	else if (cx->concurrently &&
 			 IsCatalogRelationOid(index ? IndexGetRelation(relid, true) : relid))
@@ -144,15 +146,15 @@ static void
 mg_reindex_partitions(MgReindex *cx, Oid relid, char relkind)
 {
 	MgFootprint *fp = cx->fp;
-	bool		index = relkind == RELKIND_PARTITIONED_INDEX;
-	LOCKMODE	tablemode = cx->concurrently ? ShareUpdateExclusiveLock : ShareLock;
+	bool index = relkind == RELKIND_PARTITIONED_INDEX;
+	LOCKMODE tablemode = cx->concurrently ? ShareUpdateExclusiveLock : ShareLock;
 	const char *reason = "it is locked for a moment, to list the partitions";
-	ListCell   *lc;
+	ListCell *lc;
 
 	cx->several = true;
 	if (index)
 	{
-		Oid			table = IndexGetRelation(relid, true);
+		Oid table = IndexGetRelation(relid, true);
 
 		mg_effect(fp, relid, cx->concurrently ? ShareUpdateExclusiveLock : AccessExclusiveLock,
 				  MG_ROLE_TARGET, reason);
@@ -164,15 +166,15 @@ mg_reindex_partitions(MgReindex *cx, Oid relid, char relkind)
 
 	foreach(lc, mg_tree(relid, true))
 	{
-		Oid			part = lfirst_oid(lc);
-		char		partkind = get_rel_relkind(part);
+		Oid part = lfirst_oid(lc);
+		char partkind = get_rel_relkind(part);
 
 		if (part == relid)
 			continue;
 		mg_effect(fp, part, ShareLock, MG_ROLE_CHILD, reason);
 		if (partkind == RELKIND_INDEX)
 		{
-			Oid			table = IndexGetRelation(part, true);
+			Oid table = IndexGetRelation(part, true);
 
 			if (OidIsValid(table))
 				mg_reindex_relation(cx, table, part, MG_ROLE_CHILD);
@@ -187,8 +189,8 @@ static void
 mg_reindex_one(MgReindex *cx)
 {
 	MgFootprint *fp = cx->fp;
-	Oid			relid = mg_lookup_relation(fp, cx->stmt->relation, false);
-	char		relkind;
+	Oid relid = mg_lookup_relation(fp, cx->stmt->relation, false);
+	char relkind;
 
 	if (!OidIsValid(relid))
 		return;
@@ -201,7 +203,7 @@ mg_reindex_one(MgReindex *cx)
 		mg_reindex_partitions(cx, relid, relkind);
 	else if (relkind == RELKIND_INDEX)
 	{
-		Oid			table = IndexGetRelation(relid, true);
+		Oid table = IndexGetRelation(relid, true);
 
 		if (!OidIsValid(table))
 			return;
@@ -258,8 +260,7 @@ mg_reindex_selects(MgReindex *cx, Form_pg_class form, Oid nspid)
 		return false;
 	if (cx->concurrently && IsCatalogRelationOid(form->oid))
 		return false;
-	if (cx->tablespace &&
-		(!OidIsValid(form->relfilenode) || IsSystemClass(form->oid, form)))
+	if (cx->tablespace && (!OidIsValid(form->relfilenode) || IsSystemClass(form->oid, form)))
 		return false;
 	return true;
 }
@@ -268,12 +269,12 @@ mg_reindex_selects(MgReindex *cx, Form_pg_class form, Oid nspid)
 static void
 mg_reindex_many(MgReindex *cx)
 {
-	Relation	pg_class;
+	Relation pg_class;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			nspid;
-	List	   *relids = NIL;
-	ListCell   *lc;
+	HeapTuple tuple;
+	Oid nspid;
+	List *relids = NIL;
+	ListCell *lc;
 
 	if (!mg_reindex_many_permitted(cx, &nspid))
 		return;
@@ -298,11 +299,11 @@ mg_reindex_many(MgReindex *cx)
 static bool
 mg_reindex_options(MgReindex *cx)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, cx->stmt->params)
 	{
-		DefElem    *option = lfirst_node(DefElem, lc);
+		DefElem *option = lfirst_node(DefElem, lc);
 
 		if (strcmp(option->defname, "concurrently") == 0)
 			cx->concurrently = mg_option_is_on(option);
@@ -325,7 +326,7 @@ mg_reindex_options(MgReindex *cx)
 void
 mg_footprint_reindex(MgFootprint *fp, Node *stmt)
 {
-	MgReindex	cx = {.fp = fp,.stmt = castNode(ReindexStmt, stmt)};
+	MgReindex cx = {.fp = fp, .stmt = castNode(ReindexStmt, stmt)};
 
 	if (!mg_reindex_options(&cx))
 		return;

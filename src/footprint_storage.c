@@ -13,15 +13,15 @@
 #include "commands/tablespace.h"
 
 /* All rows of pg_class that a predicate wants, as OIDs in the order of the catalog. */
-typedef bool (*MgClassFilter) (Form_pg_class form, void *arg);
+typedef bool (*MgClassFilter)(Form_pg_class form, void *arg);
 
 static List *
 mg_relations_where(MgClassFilter filter, void *arg)
 {
-	Relation	pg_class = table_open(RelationRelationId, AccessShareLock);
+	Relation pg_class = table_open(RelationRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
-	List	   *relids = NIL;
-	HeapTuple	tuple;
+	List *relids = NIL;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -37,14 +37,14 @@ mg_relations_where(MgClassFilter filter, void *arg)
 static void
 mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, const char *reason)
 {
-	MgTask	   *task;
-	ListCell   *lc;
+	MgTask *task;
+	ListCell *lc;
 
 	if (eff->relkind == RELKIND_MATVIEW)
 	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eff->relid));
-		bool		populated = HeapTupleIsValid(tuple) &&
-			((Form_pg_class) GETSTRUCT(tuple))->relispopulated;
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eff->relid));
+		bool populated = HeapTupleIsValid(tuple) &&
+						 ((Form_pg_class) GETSTRUCT(tuple))->relispopulated;
 
 		if (HeapTupleIsValid(tuple))
 			ReleaseSysCache(tuple);
@@ -63,7 +63,6 @@ mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, cons
 				  "the index is built anew with its table");
 		task = mg_task(eff, MG_WORK_BUILD, cause, node);
 		task->index = lfirst_oid(lc);
-		task->reason = psprintf("index \"%s\" is built anew", get_rel_name(lfirst_oid(lc)));
 	}
 }
 
@@ -75,11 +74,11 @@ mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, cons
 static const char *
 mg_cluster_obstacle(Oid relid, Oid index, int *code)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	HeapTuple	class_tuple;
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple class_tuple;
 	IndexAmRoutine *am = NULL;
 	const char *obstacle = NULL;
-	bool		isnull;
+	bool isnull;
 
 	*code = ERRCODE_WRONG_OBJECT_TYPE;
 	if (!HeapTupleIsValid(tuple))
@@ -101,7 +100,8 @@ mg_cluster_obstacle(Oid relid, Oid index, int *code)
 		(void) SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indpred, &isnull);
 		if (am == NULL || !am->amclusterable)
 			obstacle = psprintf("cannot cluster on index \"%s\" because access method does not "
-								"support clustering", get_rel_name(index));
+								"support clustering",
+								get_rel_name(index));
 		else if (!isnull)
 			obstacle = psprintf("cannot cluster on partial index \"%s\"", get_rel_name(index));
 		else if (!((Form_pg_index) GETSTRUCT(tuple))->indisvalid)
@@ -115,12 +115,12 @@ mg_cluster_obstacle(Oid relid, Oid index, int *code)
 static Oid
 mg_clustered_index(Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(relid))
 	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		bool		clustered;
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool clustered;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -135,8 +135,9 @@ mg_clustered_index(Oid relid)
 static void
 mg_cluster_table(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index, MgRole role)
 {
-	MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, role, NULL);
+	MgEffect *eff = mg_effect(fp, relid, AccessExclusiveLock, role, NULL);
 
+	mg_effect(fp, index, AccessExclusiveLock, MG_ROLE_INDEX, "it gives the order of the rows");
 	mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, (Node *) stmt,
 					 psprintf("the table is written anew in the order of index \"%s\"",
 							  get_rel_name(index)));
@@ -146,14 +147,14 @@ mg_cluster_table(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index, MgRol
 static void
 mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET,
 			  "it is locked for a moment, to list the partitions");
 	foreach(lc, mg_tree(index, true))
 	{
-		Oid			leaf_index = lfirst_oid(lc);
-		Oid			leaf;
+		Oid leaf_index = lfirst_oid(lc);
+		Oid leaf;
 
 		if (get_rel_relkind(leaf_index) != RELKIND_INDEX)
 			continue;
@@ -171,12 +172,12 @@ mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
 static void
 mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
 {
-	Relation	pg_index = table_open(IndexRelationId, AccessShareLock);
+	Relation pg_index = table_open(IndexRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
-	List	   *indexes = NIL;
-	ListCell   *lc;
+	HeapTuple tuple;
+	List *indexes = NIL;
+	ListCell *lc;
 
 	ScanKeyInit(&key, Anum_pg_index_indisclustered, BTEqualStrategyNumber, F_BOOLEQ,
 				BoolGetDatum(true));
@@ -191,7 +192,7 @@ mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
 
 	foreach(lc, indexes)
 	{
-		Oid			relid = IndexGetRelation(lfirst_oid(lc), true);
+		Oid relid = IndexGetRelation(lfirst_oid(lc), true);
 
 		if (OidIsValid(relid))
 			mg_cluster_table(fp, stmt, relid, lfirst_oid(lc), MG_ROLE_TARGET);
@@ -212,16 +213,33 @@ mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
 	return fp->problem == NULL;
 }
 
+/* No such index: core refuses, unless an earlier statement of a script makes it. */
+static void
+mg_cluster_no_index(MgFootprint *fp, ClusterStmt *stmt, Oid relid)
+{
+	if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
+		mg_rewrite_table(fp, mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL),
+						 MG_CAUSE_CLUSTER, (Node *) stmt,
+						 "the table is written anew in the order of the index");
+	else if (stmt->indexname)
+		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
+				   stmt->indexname, stmt->relation->relname);
+	else
+		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
+				   "there is no previously clustered index for table \"%s\"",
+				   stmt->relation->relname);
+}
+
 /* CLUSTER.  stmt: a ClusterStmt.  Follows cluster() of cluster.c. */
 void
 mg_footprint_cluster(MgFootprint *fp, Node *node)
 {
 	ClusterStmt *stmt = castNode(ClusterStmt, node);
-	Oid			relid;
-	Oid			index;
-	char		relkind;
+	Oid relid;
+	Oid index;
+	char relkind;
 	const char *obstacle;
-	int			code;
+	int code;
 
 	if (stmt->relation == NULL)
 	{
@@ -242,23 +260,7 @@ mg_footprint_cluster(MgFootprint *fp, Node *node)
 		index = mg_clustered_index(relid);
 	if (!OidIsValid(index))
 	{
-		/* an earlier statement of a script may have made it so */
-		if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
-		{
-			MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL);
-
-			mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, node,
-							 "the table is written anew in the order of the index");
-			return;
-		}
-		if (stmt->indexname)
-			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
-					   "index \"%s\" for table \"%s\" does not exist",
-					   stmt->indexname, stmt->relation->relname);
-		else
-			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
-					   "there is no previously clustered index for table \"%s\"",
-					   stmt->relation->relname);
+		mg_cluster_no_index(fp, stmt, relid);
 		return;
 	}
 	obstacle = mg_cluster_obstacle(relid, index, &code);
@@ -279,7 +281,7 @@ typedef struct MgVacuum
 {
 	MgFootprint *fp;
 	VacuumStmt *stmt;
-	bool		full;
+	bool full;
 } MgVacuum;
 
 /* As vacuum_is_relation_owner(): others' tables are skipped with a warning. */
@@ -287,23 +289,23 @@ static bool
 mg_may_vacuum(Oid relid, bool shared)
 {
 	return pg_class_ownercheck(relid, GetUserId()) ||
-		(!shared && pg_database_ownercheck(MyDatabaseId, GetUserId()));
+		   (!shared && pg_database_ownercheck(MyDatabaseId, GetUserId()));
 }
 
 /* One relation.  Follows vacuum_rel() and analyze_rel(). */
 static void
 mg_vacuum_relation(MgVacuum *cx, Oid relid, MgRole role)
 {
-	LOCKMODE	lockmode = cx->full ? AccessExclusiveLock : ShareUpdateExclusiveLock;
-	MgEffect   *eff = mg_effect(cx->fp, relid, lockmode, role, NULL);
+	LOCKMODE lockmode = cx->full ? AccessExclusiveLock : ShareUpdateExclusiveLock;
+	MgEffect *eff = mg_effect(cx->fp, relid, lockmode, role, NULL);
 
 	if (!mg_may_vacuum(relid, IsSharedRelation(relid)))
 		mg_note(eff, "it is locked for a moment, then skipped: it belongs to somebody else");
 	else if (isOtherTempNamespace(get_rel_namespace(relid)))
 		mg_note(eff, "it is locked for a moment, then skipped: it is another session's");
 	else if (eff->relkind == RELKIND_PARTITIONED_TABLE)
-		mg_note(eff, cx->stmt->is_vacuumcmd ? "the work is done on its partitions" :
-				"a sample of the rows of its partitions is read");
+		mg_note(eff, cx->stmt->is_vacuumcmd ? "the work is done on its partitions"
+											: "a sample of the rows of its partitions is read");
 	else if (!cx->stmt->is_vacuumcmd)
 		mg_note(eff, "a sample of the rows is read; nobody is blocked");
 	else if (eff->relkind != RELKIND_RELATION && eff->relkind != RELKIND_MATVIEW &&
@@ -322,7 +324,7 @@ mg_vacuum_selects(Form_pg_class form, void *arg)
 	(void) arg;
 	return (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW ||
 			form->relkind == RELKIND_PARTITIONED_TABLE) &&
-		mg_may_vacuum(form->oid, form->relisshared);
+		   mg_may_vacuum(form->oid, form->relisshared);
 }
 
 /* A named relation, and its partitions.  Follows expand_vacuum_rel(). */
@@ -330,8 +332,8 @@ static void
 mg_vacuum_named(MgVacuum *cx, VacuumRelation *named)
 {
 	MgFootprint *fp = cx->fp;
-	Oid			relid;
-	ListCell   *lc;
+	Oid relid;
+	ListCell *lc;
 
 	if (named->relation == NULL)
 		return;
@@ -355,12 +357,12 @@ mg_vacuum_named(MgVacuum *cx, VacuumRelation *named)
 void
 mg_footprint_vacuum(MgFootprint *fp, Node *node)
 {
-	MgVacuum	cx = {.fp = fp,.stmt = castNode(VacuumStmt, node)};
-	ListCell   *lc;
+	MgVacuum cx = {.fp = fp, .stmt = castNode(VacuumStmt, node)};
+	ListCell *lc;
 
 	foreach(lc, cx.stmt->options)
 	{
-		DefElem    *option = lfirst_node(DefElem, lc);
+		DefElem *option = lfirst_node(DefElem, lc);
 
 		if (strcmp(option->defname, "full") == 0)
 			cx.full = cx.stmt->is_vacuumcmd && mg_option_is_on(option);
@@ -383,26 +385,26 @@ mg_footprint_vacuum(MgFootprint *fp, Node *node)
 typedef struct MgMoveAll
 {
 	AlterTableMoveAllStmt *stmt;
-	Oid			from;
-	List	   *roles;
+	Oid from;
+	List *roles;
 } MgMoveAll;
 
 /* Is this relation to be moved? */
 static bool
 mg_move_selects(Form_pg_class form, void *arg)
 {
-	MgMoveAll  *cx = arg;
-	char		kind = form->relkind;
+	MgMoveAll *cx = arg;
+	char kind = form->relkind;
 
 	if (form->reltablespace != cx->from || form->relisshared ||
 		IsCatalogNamespace(form->relnamespace) || isAnyTempNamespace(form->relnamespace) ||
 		IsToastNamespace(form->relnamespace))
 		return false;
-	if (cx->stmt->objtype == OBJECT_TABLE &&
-		kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+	if (cx->stmt->objtype == OBJECT_TABLE && kind != RELKIND_RELATION &&
+		kind != RELKIND_PARTITIONED_TABLE)
 		return false;
-	if (cx->stmt->objtype == OBJECT_INDEX &&
-		kind != RELKIND_INDEX && kind != RELKIND_PARTITIONED_INDEX)
+	if (cx->stmt->objtype == OBJECT_INDEX && kind != RELKIND_INDEX &&
+		kind != RELKIND_PARTITIONED_INDEX)
 		return false;
 	if (cx->stmt->objtype == OBJECT_MATVIEW && kind != RELKIND_MATVIEW)
 		return false;
@@ -413,7 +415,7 @@ mg_move_selects(Form_pg_class form, void *arg)
 static Oid
 mg_move_tablespace(MgFootprint *fp, const char *name)
 {
-	Oid			tablespace = get_tablespace_oid(name, true);
+	Oid tablespace = get_tablespace_oid(name, true);
 
 	if (!OidIsValid(tablespace))
 		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "tablespace \"%s\" does not exist", name);
@@ -427,8 +429,8 @@ mg_move_tablespace(MgFootprint *fp, const char *name)
 static void
 mg_move_relation(MgFootprint *fp, AlterTableMoveAllStmt *stmt, Oid relid)
 {
-	MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL);
-	MgTask	   *task;
+	MgEffect *eff = mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL);
+	MgTask *task;
 
 	if (!RELKIND_HAS_STORAGE(eff->relkind))
 	{
@@ -447,16 +449,15 @@ mg_move_relation(MgFootprint *fp, AlterTableMoveAllStmt *stmt, Oid relid)
 void
 mg_footprint_move_all(MgFootprint *fp, Node *node)
 {
-	MgMoveAll	cx = {.stmt = castNode(AlterTableMoveAllStmt, node)};
-	Oid			to;
-	List	   *relids;
-	ListCell   *lc;
+	MgMoveAll cx = {.stmt = castNode(AlterTableMoveAllStmt, node)};
+	Oid to;
+	List *relids;
+	ListCell *lc;
 
 	foreach(lc, cx.stmt->roles)
 	{
-		RoleSpec   *spec = lfirst_node(RoleSpec, lc);
-		Oid			role = spec->roletype == ROLESPEC_PUBLIC ? InvalidOid :
-		get_rolespec_oid(spec, true);
+		RoleSpec *spec = lfirst_node(RoleSpec, lc);
+		Oid role = spec->roletype == ROLESPEC_PUBLIC ? InvalidOid : get_rolespec_oid(spec, true);
 
 		if (!OidIsValid(role))
 			mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "role \"%s\" does not exist",

@@ -19,24 +19,24 @@
 /* Core's words for the kinds of relations that DROP knows. */
 typedef struct MgDropKind
 {
-	ObjectType	type;
-	char		relkind;
-	char		relkind2;		/* counts as the same */
+	ObjectType type;
+	char relkind;
+	char relkind2; /* counts as the same */
 	const char *name;
-	int			missing_code;
+	int missing_code;
 } MgDropKind;
 
-static const MgDropKind mg_drop_kinds[] = {
-	{OBJECT_TABLE, RELKIND_RELATION, RELKIND_PARTITIONED_TABLE, "table", ERRCODE_UNDEFINED_TABLE},
-	{OBJECT_INDEX, RELKIND_INDEX, RELKIND_PARTITIONED_INDEX, "index", ERRCODE_UNDEFINED_OBJECT},
-	{OBJECT_SEQUENCE, RELKIND_SEQUENCE, RELKIND_SEQUENCE, "sequence", ERRCODE_UNDEFINED_TABLE},
-	{OBJECT_VIEW, RELKIND_VIEW, RELKIND_VIEW, "view", ERRCODE_UNDEFINED_TABLE},
-	{OBJECT_MATVIEW, RELKIND_MATVIEW, RELKIND_MATVIEW, "materialized view",
-	ERRCODE_UNDEFINED_TABLE},
-	{OBJECT_FOREIGN_TABLE, RELKIND_FOREIGN_TABLE, RELKIND_FOREIGN_TABLE, "foreign table",
-	ERRCODE_UNDEFINED_OBJECT},
-	{OBJECT_TYPE, RELKIND_COMPOSITE_TYPE, RELKIND_COMPOSITE_TYPE, "type", ERRCODE_UNDEFINED_OBJECT}
-};
+static const MgDropKind mg_drop_kinds[] =
+	{{OBJECT_TABLE, RELKIND_RELATION, RELKIND_PARTITIONED_TABLE, "table", ERRCODE_UNDEFINED_TABLE},
+	 {OBJECT_INDEX, RELKIND_INDEX, RELKIND_PARTITIONED_INDEX, "index", ERRCODE_UNDEFINED_OBJECT},
+	 {OBJECT_SEQUENCE, RELKIND_SEQUENCE, RELKIND_SEQUENCE, "sequence", ERRCODE_UNDEFINED_TABLE},
+	 {OBJECT_VIEW, RELKIND_VIEW, RELKIND_VIEW, "view", ERRCODE_UNDEFINED_TABLE},
+	 {OBJECT_MATVIEW, RELKIND_MATVIEW, RELKIND_MATVIEW, "materialized view",
+	  ERRCODE_UNDEFINED_TABLE},
+	 {OBJECT_FOREIGN_TABLE, RELKIND_FOREIGN_TABLE, RELKIND_FOREIGN_TABLE, "foreign table",
+	  ERRCODE_UNDEFINED_OBJECT},
+	 {OBJECT_TYPE, RELKIND_COMPOSITE_TYPE, RELKIND_COMPOSITE_TYPE, "type",
+	  ERRCODE_UNDEFINED_OBJECT}};
 
 static const MgDropKind *
 mg_drop_kind(ObjectType type)
@@ -80,7 +80,7 @@ mg_drop_missing(MgFootprint *fp, const RangeVar *rv, const MgDropKind *kind, boo
 static bool
 mg_drop_allowed(MgFootprint *fp, Oid relid, const char *name, const MgDropKind *kind)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
 	const MgDropKind *is;
 
@@ -100,8 +100,7 @@ mg_drop_allowed(MgFootprint *fp, Oid relid, const char *name, const MgDropKind *
 	else if (!pg_class_ownercheck(relid, GetUserId()) &&
 			 !pg_namespace_ownercheck(form->relnamespace, GetUserId()))
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s", kind->name, name);
-	else if (!allowSystemTableMods && IsSystemClass(relid, form) &&
-			 form->relkind != RELKIND_INDEX)
+	else if (!allowSystemTableMods && IsSystemClass(relid, form) && form->relkind != RELKIND_INDEX)
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   "permission denied: \"%s\" is a system catalog", name);
 	ReleaseSysCache(tuple);
@@ -112,7 +111,7 @@ mg_drop_allowed(MgFootprint *fp, Oid relid, const char *name, const MgDropKind *
 static void
 mg_drop_concurrently(MgFootprint *fp, Oid index, List *objects)
 {
-	Oid			table = IndexGetRelation(index, true);
+	Oid table = IndexGetRelation(index, true);
 
 	if (get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
 	{
@@ -133,8 +132,8 @@ mg_drop_concurrently(MgFootprint *fp, Oid index, List *objects)
 static void
 mg_drop_lock_partitions(MgFootprint *fp, Oid index)
 {
-	Oid			table = IndexGetRelation(index, true);
-	ListCell   *lc;
+	Oid table = IndexGetRelation(index, true);
+	ListCell *lc;
 
 	if (!OidIsValid(table))
 		return;
@@ -147,15 +146,15 @@ mg_drop_lock_partitions(MgFootprint *fp, Oid index)
 static List *
 mg_drop_resolve(MgFootprint *fp, DropStmt *stmt, const MgDropKind *kind)
 {
-	List	   *objects = NIL;
-	ListCell   *lc;
+	List *objects = NIL;
+	ListCell *lc;
 
 	foreach(lc, stmt->objects)
 	{
-		List	   *names = lfirst_node(List, lc);
+		List *names = lfirst_node(List, lc);
 		ObjectAddress *object;
-		RangeVar   *rv;
-		Oid			relid;
+		RangeVar *rv;
+		Oid relid;
 
 		if (list_length(names) > 3)
 		{
@@ -192,10 +191,10 @@ mg_drop_resolve(MgFootprint *fp, DropStmt *stmt, const MgDropKind *kind)
 void
 mg_footprint_drop(MgFootprint *fp, Node *node)
 {
-	DropStmt   *stmt = castNode(DropStmt, node);
+	DropStmt *stmt = castNode(DropStmt, node);
 	const MgDropKind *kind = mg_drop_kind(stmt->removeType);
-	List	   *objects;
-	ListCell   *lc;
+	List *objects;
+	ListCell *lc;
 
 	if (kind == NULL || kind->type == OBJECT_TYPE)
 	{
@@ -224,21 +223,11 @@ mg_footprint_drop(MgFootprint *fp, Node *node)
 	(void) mg_drop_objects(fp, objects, stmt->behavior, true);
 	foreach(lc, objects)
 	{
-		Oid			relid = ((ObjectAddress *) lfirst(lc))->objectId;
+		Oid relid = ((ObjectAddress *) lfirst(lc))->objectId;
 
 		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
 			mg_drop_lock_partitions(fp, relid);
 	}
-}
-
-/* What DROP TABLE of one table would lock.  See mg_drop_objects(). */
-void
-mg_drop_table_effects(MgFootprint *fp, Oid relid, DropBehavior behavior)
-{
-	ObjectAddress *object = palloc(sizeof(ObjectAddress));
-
-	ObjectAddressSet(*object, RelationRelationId, relid);
-	(void) mg_drop_objects(fp, list_make1(object), behavior, true);
 }
 
 /* ------------------------------------------------------------------------
@@ -269,9 +258,9 @@ mg_rename_kind_fits(MgFootprint *fp, ObjectType type, char relkind, const char *
 static void
 mg_rename_relation(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 {
-	char		relkind = get_rel_relkind(relid);
-	bool		index = relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
-	Oid			existing;
+	char relkind = get_rel_relkind(relid);
+	bool index = relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
+	Oid existing;
 
 	if (!mg_rename_kind_fits(fp, stmt->renameType, relkind, stmt->relation->relname))
 		return;
@@ -282,8 +271,8 @@ mg_rename_relation(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 		return;
 	}
 	mg_effect(fp, relid,
-			  index && stmt->renameType == OBJECT_INDEX ?
-			  ShareUpdateExclusiveLock : AccessExclusiveLock,
+			  index && stmt->renameType == OBJECT_INDEX ? ShareUpdateExclusiveLock
+														: AccessExclusiveLock,
 			  MG_ROLE_TARGET, "it is renamed; its rows are not read");
 }
 
@@ -291,9 +280,9 @@ mg_rename_relation(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 static void
 mg_rename_column(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 {
-	HeapTuple	tuple = SearchSysCacheAttName(relid, stmt->subname);
-	bool		script = fp->script && mg_script_alters(fp->script, relid);
-	ListCell   *lc;
+	HeapTuple tuple = SearchSysCacheAttName(relid, stmt->subname);
+	bool script = fp->script && mg_script_alters(fp->script, relid);
+	ListCell *lc;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -326,10 +315,10 @@ static void
 mg_rename_constraint(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 {
 	const char *reason = psprintf("constraint \"%s\" is renamed; no rows are read", stmt->subname);
-	Oid			conoid = get_relation_constraint_oid(relid, stmt->subname, true);
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
-	bool		recurse = false;
-	ListCell   *lc;
+	Oid conoid = get_relation_constraint_oid(relid, stmt->subname, true);
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	bool recurse = false;
+	ListCell *lc;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -369,7 +358,7 @@ void
 mg_footprint_rename(MgFootprint *fp, Node *node)
 {
 	RenameStmt *stmt = castNode(RenameStmt, node);
-	Oid			relid;
+	Oid relid;
 
 	switch (stmt->renameType)
 	{
@@ -418,7 +407,7 @@ void
 mg_footprint_depends(MgFootprint *fp, Node *node)
 {
 	AlterObjectDependsStmt *stmt = castNode(AlterObjectDependsStmt, node);
-	Oid			relid;
+	Oid relid;
 
 	if (stmt->relation == NULL)
 		return;

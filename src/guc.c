@@ -11,17 +11,17 @@
 #include "mg.h"
 
 #define MG_PREFIX "migration_guard"
-#define MG_OVERRIDE_MAX 1000	/* bytes of an override's reason */
+#define MG_OVERRIDE_MAX 1000 /* bytes of an override's reason */
 
-int			mg_mode = MG_MODE_ENFORCE;
-int			mg_warn_rows = 100000;
-int			mg_block_rows = 1000000;
-int			mg_warn_size = 1024;
-int			mg_block_size = 10240;
-char	   *mg_override = NULL;
-int			mg_scan_rate = 400;
-int			mg_rewrite_rate = 80;
-int			mg_index_rate = 30;
+int mg_mode = MG_MODE_ENFORCE;
+int mg_warn_rows = 100000;
+int mg_block_rows = 1000000;
+int mg_warn_size = 1024;
+int mg_block_size = 10240;
+char *mg_override = NULL;
+int mg_scan_rate = 400;
+int mg_rewrite_rate = 80;
+int mg_index_rate = 30;
 
 static char *mg_rules_string = NULL;
 
@@ -30,13 +30,11 @@ static const int8 *mg_rule_actions = NULL;
 
 #define MG_NOT_NAMED (-1)
 
-static const struct config_enum_entry mg_mode_options[] = {
-	{"enforce", MG_MODE_ENFORCE, false},
-	{"warn", MG_MODE_WARN, false},
-	{"log", MG_MODE_LOG, false},
-	{"off", MG_MODE_OFF, false},
-	{NULL, 0, false}
-};
+static const struct config_enum_entry mg_mode_options[] = {{"enforce", MG_MODE_ENFORCE, false},
+														   {"warn", MG_MODE_WARN, false},
+														   {"log", MG_MODE_LOG, false},
+														   {"off", MG_MODE_OFF, false},
+														   {NULL, 0, false}};
 
 /*
  * The strongest verdict that a rule may give: what migration_guard.rules says
@@ -58,7 +56,7 @@ mg_rule_action(int rule_index)
 static char *
 mg_trim(char *word)
 {
-	char	   *end;
+	char *end;
 
 	while (isspace((unsigned char) *word))
 		word++;
@@ -97,11 +95,11 @@ mg_hint_rules(void)
 static bool
 mg_parse_rule(char *item, int8 *actions)
 {
-	char	   *equals = strchr(item, '=');
-	char	   *name;
-	char	   *action_name;
-	int			rule;
-	int			action;
+	char *equals = strchr(item, '=');
+	char *name;
+	char *action_name;
+	int rule;
+	int action;
 
 	if (equals == NULL)
 	{
@@ -144,10 +142,10 @@ mg_parse_rule(char *item, int8 *actions)
 static bool
 mg_check_rules(char **newval, void **extra, GucSource source)
 {
-	int8	   *actions;
-	char	   *copy;
-	char	   *rest;
-	bool		ok = true;
+	int8 *actions;
+	char *copy;
+	char *rest;
+	bool ok = true;
 
 	(void) source;
 	if (*newval == NULL || (*newval)[strspn(*newval, " \t\n\r\f\v")] == '\0')
@@ -164,7 +162,7 @@ mg_check_rules(char **newval, void **extra, GucSource source)
 	rest = copy;
 	while (ok && rest != NULL)
 	{
-		char	   *item = strsep(&rest, ",");
+		char *item = strsep(&rest, ",");
 
 		ok = mg_parse_rule(mg_trim(item), actions);
 	}
@@ -195,7 +193,7 @@ mg_assign_rules(const char *newval, void *extra)
 static bool
 mg_check_override(char **newval, void **extra, GucSource source)
 {
-	char	   *reason;
+	char *reason;
 
 	(void) extra;
 	(void) source;
@@ -236,53 +234,34 @@ mg_define_policy(void)
 	 * A team that introduces the guard starts with "log", reads the server
 	 * log for a week, goes on to "warn", and ends with "enforce".
 	 */
-	DefineCustomEnumVariable("migration_guard.mode",
-							 "What happens to a statement that the guard finds dangerous.",
-							 "enforce: it is refused, or warned about, as rules and thresholds say. "
-							 "warn: refusals become warnings. log: a line in the server log only. "
-							 "off: nothing is judged.",
-							 &mg_mode,
-							 MG_MODE_ENFORCE,
-							 mg_mode_options,
-							 PGC_SUSET,
-							 0,
-							 NULL,
-							 NULL,
-							 NULL);
+	DefineCustomEnumVariable(
+		"migration_guard.mode", "What happens to a statement that the guard finds dangerous.",
+		"enforce: it is refused, or warned about, as rules and thresholds say. "
+		"warn: refusals become warnings. log: a line in the server log only. "
+		"off: nothing is judged.",
+		&mg_mode, MG_MODE_ENFORCE, mg_mode_options, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	/*
 	 * A team that rebuilds its indexes on Sunday mornings wants reindex=warn
 	 * for the role that does it, and everything else as it is.
 	 */
-	DefineCustomStringVariable("migration_guard.rules",
-							   "Strongest action of single rules: name=action, ...",
-							   "Actions are off, log, warn, block. A rule that is not named keeps its "
-							   "default; thresholds still decide within the action. "
-							   "Example: create_index=warn, cluster=off.",
-							   &mg_rules_string,
-							   "",
-							   PGC_SUSET,
-							   GUC_LIST_INPUT,
-							   mg_check_rules,
-							   mg_assign_rules,
-							   NULL);
+	DefineCustomStringVariable(
+		"migration_guard.rules", "Strongest action of single rules: name=action, ...",
+		"Actions are off, log, warn, block. A rule that is not named keeps its "
+		"default; thresholds still decide within the action. "
+		"Example: create_index=warn, cluster=off.",
+		&mg_rules_string, "", PGC_SUSET, GUC_LIST_INPUT, mg_check_rules, mg_assign_rules, NULL);
 
 	/*
 	 * The maintenance window is announced, the ticket is written: SET LOCAL
 	 * with its number lets one transaction pass and leaves a trace.
 	 */
-	DefineCustomStringVariable("migration_guard.override",
-							   "Reason why dangerous statements may pass now.",
-							   "While it is set, what would be refused passes, and the server log gets "
-							   "a line with this reason. Empty, or only space: no override. At most "
-							   "1000 bytes, in one line.",
-							   &mg_override,
-							   "",
-							   PGC_SUSET,
-							   0,
-							   mg_check_override,
-							   NULL,
-							   NULL);
+	DefineCustomStringVariable(
+		"migration_guard.override", "Reason why dangerous statements may pass now.",
+		"While it is set, what would be refused passes, and the server log gets "
+		"a line with this reason. Empty, or only space: no override. At most "
+		"1000 bytes, in one line.",
+		&mg_override, "", PGC_SUSET, 0, mg_check_override, NULL, NULL);
 }
 
 /* From which size on it matters. */
@@ -294,60 +273,28 @@ mg_define_thresholds(void)
 							"Rows from which on blocking work is warned about.",
 							"Counts the rows of the relations that a statement scans, rewrites or "
 							"indexes while it blocks others. -1: never because of rows, 0: always.",
-							&mg_warn_rows,
-							100000,
-							-1,
-							INT_MAX,
-							PGC_SUSET,
-							0,
-							NULL,
-							NULL,
-							NULL);
+							&mg_warn_rows, 100000, -1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	/* A million rows take seconds, and seconds of a locked table are an outage. */
 	DefineCustomIntVariable("migration_guard.block_rows",
 							"Rows from which on blocking work is refused.",
 							"Counts the rows of the relations that a statement scans, rewrites or "
 							"indexes while it blocks others. -1: never because of rows, 0: always.",
-							&mg_block_rows,
-							1000000,
-							-1,
-							INT_MAX,
-							PGC_SUSET,
-							0,
-							NULL,
-							NULL,
-							NULL);
+							&mg_block_rows, 1000000, -1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	/* Documents and pictures: few rows, and still minutes to rewrite. */
-	DefineCustomIntVariable("migration_guard.warn_size",
-							"Size from which on blocking work is warned about.",
-							"Bytes that have to be read or written, in whole megabytes unless a unit is "
-							"given. -1: never because of size, 0: always.",
-							&mg_warn_size,
-							1024,
-							-1,
-							INT_MAX,
-							PGC_SUSET,
-							GUC_UNIT_MB,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"migration_guard.warn_size", "Size from which on blocking work is warned about.",
+		"Bytes that have to be read or written, in whole megabytes unless a unit is "
+		"given. -1: never because of size, 0: always.",
+		&mg_warn_size, 1024, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 
 	/* The same, for the size that nobody wants to wait for. */
-	DefineCustomIntVariable("migration_guard.block_size",
-							"Size from which on blocking work is refused.",
-							"Bytes that have to be read or written, in whole megabytes unless a unit is "
-							"given. -1: never because of size, 0: always.",
-							&mg_block_size,
-							10240,
-							-1,
-							INT_MAX,
-							PGC_SUSET,
-							GUC_UNIT_MB,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"migration_guard.block_size", "Size from which on blocking work is refused.",
+		"Bytes that have to be read or written, in whole megabytes unless a unit is "
+		"given. -1: never because of size, 0: always.",
+		&mg_block_size, 10240, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 }
 
 /* How fast this server is, for the estimates in messages. */
@@ -355,49 +302,26 @@ static void
 mg_define_rates(void)
 {
 	/* "verifying table" in the log of the last big migration tells it. */
-	DefineCustomIntVariable("migration_guard.scan_rate",
-							"Megabytes per second at which a table is scanned.",
-							"Only estimates of duration depend on it. In megabytes (per second) unless "
-							"a unit is given.",
-							&mg_scan_rate,
-							400,
-							1,
-							INT_MAX,
-							PGC_SUSET,
-							GUC_UNIT_MB,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"migration_guard.scan_rate", "Megabytes per second at which a table is scanned.",
+		"Only estimates of duration depend on it. In megabytes (per second) unless "
+		"a unit is given.",
+		&mg_scan_rate, 400, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 
 	/* Size of the table divided by the time that a rewrite of it took. */
-	DefineCustomIntVariable("migration_guard.rewrite_rate",
-							"Megabytes per second at which a table is rewritten or copied.",
-							"Only estimates of duration depend on it. In megabytes (per second) unless "
-							"a unit is given.",
-							&mg_rewrite_rate,
-							80,
-							1,
-							INT_MAX,
-							PGC_SUSET,
-							GUC_UNIT_MB,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"migration_guard.rewrite_rate",
+		"Megabytes per second at which a table is rewritten or copied.",
+		"Only estimates of duration depend on it. In megabytes (per second) unless "
+		"a unit is given.",
+		&mg_rewrite_rate, 80, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 
 	/* Size of an index divided by the time that its REINDEX took. */
-	DefineCustomIntVariable("migration_guard.index_rate",
-							"Megabytes per second of index that are built.",
-							"Sorting included, the scan of the table not. Only estimates of duration "
-							"depend on it. In megabytes (per second) unless a unit is given.",
-							&mg_index_rate,
-							30,
-							1,
-							INT_MAX,
-							PGC_SUSET,
-							GUC_UNIT_MB,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"migration_guard.index_rate", "Megabytes per second of index that are built.",
+		"Sorting included, the scan of the table not. Only estimates of duration "
+		"depend on it. In megabytes (per second) unless a unit is given.",
+		&mg_index_rate, 30, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 }
 
 /*
@@ -410,7 +334,7 @@ mg_define_rates(void)
 static void
 mg_refuse_client_settings(void)
 {
-	int			count;
+	int count;
 	struct config_generic **settings = mg_all_settings(&count);
 
 	if (!IsTransactionState())
@@ -422,8 +346,7 @@ mg_refuse_client_settings(void)
 		if (pg_strncasecmp(setting->name, MG_PREFIX ".", strlen(MG_PREFIX ".")) == 0 &&
 			setting->reset_source == PGC_S_CLIENT &&
 			pg_parameter_aclcheck(setting->name, setting->reset_srole, ACL_SET) != ACLCHECK_OK)
-			ereport(ERROR,
-					errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					errmsg("permission denied to set parameter \"%s\"", setting->name),
 					errhint("Connect without it in PGOPTIONS."));
 	}

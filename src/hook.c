@@ -24,7 +24,7 @@ static ProcessUtility_hook_type mg_previous_hook = NULL;
  * the top level; from the first such statement on all come through the hook,
  * so "not zero" stays the right answer.
  */
-static int	mg_depth = 0;
+static int mg_depth = 0;
 
 /*
  * The innermost covered statement being executed is CREATE SCHEMA.  Its
@@ -107,12 +107,12 @@ mg_chain(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
  */
 static void
 mg_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
-				   ProcessUtilityContext context, ParamListInfo params,
-				   QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+				   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+				   DestReceiver *dest, QueryCompletion *qc)
 {
-	NodeTag		tag = nodeTag(pstmt->utilityStmt);
-	int			depth = mg_depth;
-	bool		in_create_schema = mg_in_create_schema;
+	NodeTag tag = nodeTag(pstmt->utilityStmt);
+	int depth = mg_depth;
+	bool in_create_schema = mg_in_create_schema;
 
 	if (likely(!mg_is_covered(tag) && tag != T_CreateSchemaStmt))
 	{
@@ -153,7 +153,7 @@ mg_hook_init(void)
 static bool
 mg_is_toplevel(Node *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (ActivePortal == NULL)
 		return false;
@@ -180,8 +180,7 @@ mg_guard_ddl(PG_FUNCTION_ARGS)
 	EventTriggerData *trigger;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+		ereport(ERROR, errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("migration_guard.guard_ddl() can only be called as an event trigger"));
 
 	trigger = (EventTriggerData *) fcinfo->context;

@@ -16,6 +16,8 @@
  */
 #include "indexmatch.h"
 
+#include "mg_alter.h"
+
 #include "access/attmap.h"
 #include "catalog/pg_am.h"
 #include "commands/defrem.h"
@@ -27,56 +29,40 @@
 /* What CompareIndexInfo() looks at. */
 struct MgIndexShape
 {
-	Oid			relid;			/* table whose columns the numbers and trees mean */
-	Oid			am;
-	bool		unique;
-	bool		nulls_not_distinct;
-	bool		exclusion;
-	bool		constraint;		/* backs a constraint, so must its match */
-	int			natts;
-	int			nkeyatts;
-	AttrNumber	attnums[INDEX_MAX_KEYS];	/* 0: an expression */
-	Oid			collations[INDEX_MAX_KEYS];
-	Oid			opfamilies[INDEX_MAX_KEYS];
-	bool		has_trees;		/* has expressions or a predicate */
-	bool		planned;		/* the next two are ready to compare */
-	List	   *expressions;
-	List	   *predicate;
-	char	   *expressions_text;	/* as stored, while not planned */
-	char	   *predicate_text;
+	Oid relid; /* table whose columns the numbers and trees mean */
+	Oid am;
+	bool unique;
+	bool nulls_not_distinct;
+	bool exclusion;
+	bool constraint; /* backs a constraint, so must its match */
+	int natts;
+	int nkeyatts;
+	AttrNumber attnums[INDEX_MAX_KEYS]; /* 0: an expression */
+	Oid collations[INDEX_MAX_KEYS];
+	Oid opfamilies[INDEX_MAX_KEYS];
+	bool has_trees; /* has expressions or a predicate */
+	bool planned;   /* the next two are ready to compare */
+	List *expressions;
+	List *predicate;
+	char *expressions_text; /* as stored, while not planned */
+	char *predicate_text;
 };
 
 /* Arguments of the functions below that run in mg_attempt(). */
 typedef struct MgShapeJob
 {
-	IndexStmt  *stmt;
+	IndexStmt *stmt;
 	const char *source;
-	Oid			relid;
-	Relation	rel;
+	Oid relid;
+	Relation rel;
 	MgIndexShape *shape;
 	MgIndexShape *other;
-	bool		result;
+	bool result;
 } MgShapeJob;
 
 /* ------------------------------------------------------------------------
  * Shapes
  * ------------------------------------------------------------------------ */
-
-/* Who runs what is in an index of relid: the owner, with hands tied. */
-static void
-mg_become_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			userid;
-	int			context;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
-						   context | SECURITY_RESTRICTED_OPERATION);
-	ReleaseSysCache(tuple);
-}
 
 /* As RelationGetIndexExpressions(), on a tree that was read or analyzed. */
 static List *
@@ -91,7 +77,7 @@ mg_plan_expressions(List *expressions)
 static List *
 mg_plan_predicate(Node *predicate)
 {
-	List	   *result;
+	List *result;
 
 	predicate = eval_const_expressions(NULL, predicate);
 	predicate = (Node *) canonicalize_qual((Expr *) predicate, false);
@@ -116,8 +102,8 @@ mg_shape_plan(MgIndexShape *shape)
 static void
 mg_index_vector(HeapTuple tuple, AttrNumber column, int count, Oid *values)
 {
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(INDEXRELID, tuple, column, &isnull);
+	bool isnull;
+	Datum datum = SysCacheGetAttr(INDEXRELID, tuple, column, &isnull);
 
 	for (int i = 0; i < count && !isnull; i++)
 		values[i] = ((oidvector *) DatumGetPointer(datum))->values[i];
@@ -126,8 +112,8 @@ mg_index_vector(HeapTuple tuple, AttrNumber column, int count, Oid *values)
 static char *
 mg_index_text(HeapTuple tuple, AttrNumber column)
 {
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(INDEXRELID, tuple, column, &isnull);
+	bool isnull;
+	Datum datum = SysCacheGetAttr(INDEXRELID, tuple, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(datum);
 }
@@ -136,8 +122,8 @@ mg_index_text(HeapTuple tuple, AttrNumber column)
 static bool
 mg_shape_of_index(Oid index, MgIndexShape *shape)
 {
-	HeapTuple	class_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple class_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
 
 	memset(shape, 0, sizeof(MgIndexShape));
@@ -173,12 +159,12 @@ static void
 mg_shape_element(MgShapeJob *job, int i, IndexElem *elem, const char *amname)
 {
 	MgIndexShape *shape = job->shape;
-	Oid			type;
-	Oid			collation;
+	Oid type;
+	Oid collation;
 
 	if (elem->name != NULL)
 	{
-		HeapTuple	tuple = SearchSysCacheAttName(job->relid, elem->name);
+		HeapTuple tuple = SearchSysCacheAttName(job->relid, elem->name);
 		Form_pg_attribute form;
 
 		if (!HeapTupleIsValid(tuple))
@@ -191,7 +177,7 @@ mg_shape_element(MgShapeJob *job, int i, IndexElem *elem, const char *amname)
 	}
 	else
 	{
-		Node	   *expr = elem->expr;
+		Node *expr = elem->expr;
 
 		type = exprType(expr);
 		collation = exprCollation(expr);
@@ -207,8 +193,8 @@ mg_shape_element(MgShapeJob *job, int i, IndexElem *elem, const char *amname)
 	if (elem->collation)
 		collation = get_collation_oid(elem->collation, false);
 	shape->collations[i] = collation;
-	shape->opfamilies[i] = get_opclass_family(ResolveOpClass(elem->opclass, type, amname,
-															 shape->am));
+	shape->opfamilies[i] = get_opclass_family(
+		ResolveOpClass(elem->opclass, type, amname, shape->am));
 }
 
 /* The shape that a CREATE INDEX asks for; runs in mg_attempt(). */
@@ -217,16 +203,12 @@ mg_shape_of_stmt(void *arg)
 {
 	MgShapeJob *job = arg;
 	MgIndexShape *shape = job->shape;
-	IndexStmt  *stmt = copyObject(job->stmt);
+	IndexStmt *stmt = copyObject(job->stmt);
 	const char *amname = stmt->accessMethod ? stmt->accessMethod : DEFAULT_INDEX_TYPE;
-	Oid			userid;
-	int			context;
-	int			nestlevel = NewGUCNestLevel();
-	int			i = 0;
-	ListCell   *lc;
+	MgIdentity self;
+	int i = 0;
+	ListCell *lc;
 
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(userid, context | SECURITY_RESTRICTED_OPERATION);
 	if (job->rel)
 		stmt = transformIndexStmt(job->relid, stmt, job->source);
 
@@ -245,23 +227,21 @@ mg_shape_of_stmt(void *arg)
 	foreach(lc, list_concat_copy(stmt->indexParams, stmt->indexIncludingParams))
 		mg_shape_element(job, i++, lfirst_node(IndexElem, lc), amname);
 
-	mg_become_owner(job->relid);
+	mg_become_owner(job->relid, &self);
 	if (shape->expressions != NIL)
 		shape->expressions = mg_plan_expressions(shape->expressions);
 	if (stmt->whereClause)
 		shape->predicate = mg_plan_predicate(stmt->whereClause);
 	shape->has_trees = shape->expressions != NIL || stmt->whereClause != NULL;
 	shape->planned = true;
-
-	SetUserIdAndSecContext(userid, context);
-	AtEOXact_GUC(false, nestlevel);
+	mg_become_self(&self);
 }
 
 /* Does it take parse analysis to know what the index consists of? */
 static bool
 mg_stmt_has_trees(IndexStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (stmt->whereClause)
 		return true;
@@ -281,8 +261,8 @@ mg_stmt_has_trees(IndexStmt *stmt)
 MgIndexShape *
 mg_index_shape_of_stmt(IndexStmt *stmt, Oid relid, const char *source)
 {
-	MgShapeJob	job = {.stmt = stmt,.source = source,.relid = relid};
-	bool		ok;
+	MgShapeJob job = {.stmt = stmt, .source = source, .relid = relid};
+	bool ok;
 
 	if (mg_stmt_has_trees(stmt))
 	{
@@ -291,7 +271,7 @@ mg_index_shape_of_stmt(IndexStmt *stmt, Oid relid, const char *source)
 			return NULL;
 	}
 	job.shape = palloc0(sizeof(MgIndexShape));
-	ok = mg_attempt(mg_shape_of_stmt, &job, NULL);
+	ok = mg_attempt_as_owner(relid, mg_shape_of_stmt, &job, NULL);
 	if (job.rel)
 		mg_relation_close(job.rel);
 	return ok ? job.shape : NULL;
@@ -306,12 +286,9 @@ static bool
 mg_shapes_alike(const MgIndexShape *child, const MgIndexShape *parent)
 {
 	if (child->unique != parent->unique ||
-		child->nulls_not_distinct != parent->nulls_not_distinct ||
-		child->am != parent->am ||
-		child->natts != parent->natts ||
-		child->nkeyatts != parent->nkeyatts ||
-		child->exclusion || parent->exclusion ||
-		child->has_trees != parent->has_trees)
+		child->nulls_not_distinct != parent->nulls_not_distinct || child->am != parent->am ||
+		child->natts != parent->natts || child->nkeyatts != parent->nkeyatts || child->exclusion ||
+		parent->exclusion || child->has_trees != parent->has_trees)
 		return false;
 
 	for (int i = 0; i < child->natts; i++)
@@ -320,15 +297,14 @@ mg_shapes_alike(const MgIndexShape *child, const MgIndexShape *parent)
 			return false;
 		if (child->attnums[i] != 0)
 		{
-			char	   *name = get_attname(parent->relid, parent->attnums[i], true);
+			char *name = get_attname(parent->relid, parent->attnums[i], true);
 
 			if (name == NULL || get_attnum(child->relid, name) != child->attnums[i])
 				return false;
 			pfree(name);
 		}
-		if (i < child->nkeyatts &&
-			(child->collations[i] != parent->collations[i] ||
-			 child->opfamilies[i] != parent->opfamilies[i]))
+		if (i < child->nkeyatts && (child->collations[i] != parent->collations[i] ||
+									child->opfamilies[i] != parent->opfamilies[i]))
 			return false;
 	}
 	return true;
@@ -338,8 +314,8 @@ mg_shapes_alike(const MgIndexShape *child, const MgIndexShape *parent)
 static AttrMap *
 mg_column_map(Oid parent, Oid child)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
-	AttrMap    *map;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	AttrMap *map;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", parent);
@@ -347,14 +323,13 @@ mg_column_map(Oid parent, Oid child)
 	ReleaseSysCache(tuple);
 	for (int i = 0; i < map->maplen; i++)
 	{
-		HeapTuple	column = SearchSysCache2(ATTNUM, ObjectIdGetDatum(parent),
-											 Int16GetDatum(i + 1));
+		HeapTuple column = SearchSysCache2(ATTNUM, ObjectIdGetDatum(parent), Int16GetDatum(i + 1));
 
 		if (!HeapTupleIsValid(column))
 			continue;
 		if (!((Form_pg_attribute) GETSTRUCT(column))->attisdropped)
-			map->attnums[i] =
-				get_attnum(child, NameStr(((Form_pg_attribute) GETSTRUCT(column))->attname));
+			map->attnums[i] = get_attnum(child,
+										 NameStr(((Form_pg_attribute) GETSTRUCT(column))->attname));
 		ReleaseSysCache(column);
 	}
 	return map;
@@ -364,8 +339,8 @@ mg_column_map(Oid parent, Oid child)
 static bool
 mg_trees_equal(List *child, List *parent, AttrMap *map)
 {
-	bool		whole_row;
-	Node	   *mapped;
+	bool whole_row;
+	Node *mapped;
 
 	if ((child != NIL) != (parent != NIL))
 		return false;
@@ -380,29 +355,25 @@ static void
 mg_compare_trees(void *arg)
 {
 	MgShapeJob *job = arg;
-	AttrMap    *map;
-	Oid			userid;
-	int			context;
-	int			nestlevel = NewGUCNestLevel();
+	MgIdentity self;
+	AttrMap *map;
 
-	GetUserIdAndSecContext(&userid, &context);
-	mg_become_owner(job->shape->relid);
+	mg_become_owner(job->shape->relid, &self);
 	mg_shape_plan(job->shape);
-	SetUserIdAndSecContext(userid, context);
-	mg_become_owner(job->other->relid);
+	mg_become_self(&self);
+	mg_become_owner(job->other->relid, &self);
 	mg_shape_plan(job->other);
-	SetUserIdAndSecContext(userid, context);
-	AtEOXact_GUC(false, nestlevel);
+	mg_become_self(&self);
 
 	map = mg_column_map(job->other->relid, job->shape->relid);
 	job->result = mg_trees_equal(job->shape->expressions, job->other->expressions, map) &&
-		mg_trees_equal(job->shape->predicate, job->other->predicate, map);
+				  mg_trees_equal(job->shape->predicate, job->other->predicate, map);
 }
 
 static bool
 mg_shapes_match(MgIndexShape *child, MgIndexShape *parent)
 {
-	MgShapeJob	job = {.shape = child,.other = parent};
+	MgShapeJob job = {.shape = child, .other = parent};
 
 	if (!mg_shapes_alike(child, parent))
 		return false;
@@ -425,8 +396,7 @@ mg_index_has_shape(Oid index, Oid relid, MgIndexShape *shape)
 		return false;
 	if (!mg_shapes_match(&child, shape))
 		return false;
-	return !shape->constraint ||
-		OidIsValid(get_relation_idx_constraint_oid(relid, index));
+	return !shape->constraint || OidIsValid(get_relation_idx_constraint_oid(relid, index));
 }
 
 /* The same for a statement: does leaf_index of leaf fit a CREATE INDEX on parent? */
@@ -445,7 +415,7 @@ Oid
 mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *used)
 {
 	MgIndexShape wanted;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!mg_shape_of_index(parent_index, &wanted))
 		return InvalidOid;
@@ -453,9 +423,9 @@ mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *u
 
 	foreach(lc, mg_index_list(child))
 	{
-		Oid			index = lfirst_oid(lc);
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		bool		valid;
+		Oid index = lfirst_oid(lc);
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+		bool valid;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;

@@ -14,4 +14,4 @@ typedef struct MgIndexShape MgIndexShape;
 extern MgIndexShape *mg_index_shape_of_stmt(IndexStmt *stmt, Oid relid, const char *source);
 extern bool mg_index_has_shape(Oid index, Oid relid, MgIndexShape *shape);
 
-#endif							/* INDEXMATCH_H */
+#endif /* INDEXMATCH_H */

@@ -21,11 +21,11 @@ static bool mg_reminder_due = false;
 static char *
 mg_database_setting(const char *name)
 {
-	Relation	catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
+	Relation catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *value = NULL;
+	HeapTuple tuple;
+	char *value = NULL;
 
 	ScanKeyInit(&keys[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(MyDatabaseId));
@@ -35,19 +35,19 @@ mg_database_setting(const char *name)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool		isnull;
-		Datum		config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
-										  RelationGetDescr(catalog), &isnull);
-		Datum	   *items = NULL;
-		int			nitems = 0;
+		bool isnull;
+		Datum config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
+									RelationGetDescr(catalog), &isnull);
+		Datum *items = NULL;
+		int nitems = 0;
 
 		if (!isnull)
 			deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &items,
 							  NULL, &nitems);
 		for (int i = 0; i < nitems; i++)
 		{
-			char	   *item = TextDatumGetCString(items[i]);
-			size_t		len = strlen(name);
+			char *item = TextDatumGetCString(items[i]);
+			size_t len = strlen(name);
 
 			if (strncmp(item, name, len) == 0 && item[len] == '=')
 				value = item + len + 1;
@@ -65,15 +65,14 @@ mg_is_this_library(const char *entry)
 	const char *base = strrchr(entry, '/');
 
 	base = base ? base + 1 : entry;
-	return strcmp(base, "migration_guard") == 0 ||
-		strcmp(base, "migration_guard" DLSUFFIX) == 0;
+	return strcmp(base, "migration_guard") == 0 || strcmp(base, "migration_guard" DLSUFFIX) == 0;
 }
 
 /* The entries of a preload list; NIL if it is empty. */
 static List *
 mg_preload_entries(const char *value)
 {
-	List	   *entries = NIL;
+	List *entries = NIL;
 
 	if (value == NULL || !SplitDirectoriesString(pstrdup(value), ',', &entries))
 		return NIL;
@@ -83,7 +82,7 @@ mg_preload_entries(const char *value)
 static bool
 mg_names_this_library(const char *value)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_preload_entries(value))
 	{
@@ -99,7 +98,7 @@ mg_remind_now(void)
 {
 	const char *session = mg_database_setting("session_preload_libraries");
 	StringInfoData command;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (session == NULL)
 		session = GetConfigOption("session_preload_libraries", true, false);
@@ -114,8 +113,7 @@ mg_remind_now(void)
 		appendStringInfo(&command, "%s, ", quote_literal_cstr(lfirst(lc)));
 	appendStringInfoString(&command, "'migration_guard';");
 
-	ereport(NOTICE,
-			errmsg("migration_guard is not preloaded"),
+	ereport(NOTICE, errmsg("migration_guard is not preloaded"),
 			errdetail("Sessions load it when they run DDL, but some statements do not count as DDL "
 					  "there: VACUUM FULL, CLUSTER, REINDEX, TRUNCATE and LOCK TABLE are not "
 					  "judged as the first one of a session."),
@@ -152,9 +150,9 @@ mg_remind_at_commit(XactEvent event, void *arg)
 static void
 mg_check_schema_owner(void)
 {
-	Oid			schema = get_namespace_oid("migration_guard", false);
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
-	Oid			owner;
+	Oid schema = get_namespace_oid("migration_guard", false);
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for schema %u", schema);
@@ -162,8 +160,7 @@ mg_check_schema_owner(void)
 	ReleaseSysCache(tuple);
 	if (superuser_arg(owner))
 		return;
-	ereport(ERROR,
-			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			errmsg("schema \"%s\" is owned by \"%s\", who is not a superuser", "migration_guard",
 				   GetUserNameFromId(owner, false)),
 			errhint("Drop the schema or rename it; CREATE EXTENSION makes one of its own."));

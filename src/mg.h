@@ -125,6 +125,7 @@ typedef struct MgProblem
 	char	   *message;
 	char	   *detail;			/* or NULL */
 	char	   *hint;			/* or NULL */
+	bool		by_function;	/* raised inside a function that the analysis had to run */
 } MgProblem;
 
 struct MgScript;
@@ -187,6 +188,23 @@ extern const char *mg_qualified_name(Oid relid);
 typedef void (*MgAttemptFn) (void *arg);
 extern bool mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem);
 
+/* asowner.c: the same as the owner of a relation, in a security-restricted operation */
+/* The identity to return to. */
+typedef struct MgIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} MgIdentity;
+
+extern void mg_become_owner(Oid relid, MgIdentity *saved);
+extern void mg_become_self(const MgIdentity *saved);
+extern bool mg_attempt_as_owner(Oid relid, MgAttemptFn fn, void *arg, MgProblem **problem);
+
+/* may the current user create things there?  If not, records core's own error. */
+extern bool mg_check_create_in_schema(MgFootprint *fp, Oid nspid);
+extern bool mg_check_create_in_tablespace(MgFootprint *fp, const char *name);
+
 /*
  * Conditional AccessShareLock on a relation, for a look at its relcache
  * entry; never waits.  NULL: somebody holds AccessExclusiveLock, or it is
@@ -218,7 +236,6 @@ extern List *mg_index_list(Oid relid);	/* OIDs of its indexes, from pg_index, no
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
 			/* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
-extern void mg_drop_table_effects(MgFootprint *fp, Oid relid, DropBehavior behavior);
 extern char *mg_relkind_unsupported(char relkind);	/* footprint_index.c: core's errdetail */
 extern bool mg_option_is_on(const DefElem *option); /* footprint_reindex.c: never raises */
 

@@ -179,6 +179,7 @@ typedef struct MgFkeyShape
 	char		matchtype;
 } MgFkeyShape;
 
+extern bool mg_referenced_columns(Oid confrelid, Constraint *con, MgFkeyShape *shape);
 extern bool mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con,
 										MgFkeyShape *shape);
 extern bool mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape);
@@ -192,16 +193,6 @@ extern void mg_alter_detach(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_detach_finalize(MgAlter *cx, AlterTableCmd *cmd);
 
 /* asowner.c */
-/* The identity to return to. */
-typedef struct MgIdentity
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} MgIdentity;
-
-extern void mg_become_owner(Oid relid, MgIdentity *saved);
-extern void mg_become_self(const MgIdentity *saved);
 extern Expr *mg_plan_as_owner(Oid relid, Node *expr);
 extern Node *mg_estimate_as_owner(Oid relid, Node *expr);
 extern bool mg_domain_has_constraints(Oid relid, Oid typid);

@@ -35,7 +35,7 @@ static inline char *
 mg_relation_path(Form_pg_class form)
 {
 	RelFileNode node;
-	BackendId	backend = InvalidBackendId;
+	BackendId backend = InvalidBackendId;
 
 	if (!RELKIND_HAS_STORAGE(form->relkind))
 		return NULL;
@@ -43,15 +43,15 @@ mg_relation_path(Form_pg_class form)
 	node.spcNode = form->reltablespace ? form->reltablespace : MyDatabaseTableSpace;
 	node.dbNode = node.spcNode == GLOBALTABLESPACE_OID ? InvalidOid : MyDatabaseId;
 	node.relNode = form->relfilenode ? form->relfilenode
-		: RelationMapOidToFilenode(form->oid, form->relisshared);
+									 : RelationMapOidToFilenode(form->oid, form->relisshared);
 	if (!OidIsValid(node.relNode))
 		return NULL;
 
 	if (form->relpersistence == RELPERSISTENCE_TEMP)
 	{
 		backend = isTempOrTempToastNamespace(form->relnamespace)
-			? BackendIdForTempRelations()
-			: GetTempNamespaceBackendId(form->relnamespace);
+					? BackendIdForTempRelations()
+					: GetTempNamespaceBackendId(form->relnamespace);
 		if (backend == InvalidBackendId)
 			return NULL;
 	}
@@ -86,13 +86,13 @@ static inline void
 mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey, AttrNumber *confkey,
 					Oid *pf_eq_oprs)
 {
-	Oid			pp_eq_oprs[INDEX_MAX_KEYS];
-	Oid			ff_eq_oprs[INDEX_MAX_KEYS];
-	int			ndelete;
-	AttrNumber	delete_keys[INDEX_MAX_KEYS];
+	Oid pp_eq_oprs[INDEX_MAX_KEYS];
+	Oid ff_eq_oprs[INDEX_MAX_KEYS];
+	int ndelete;
+	AttrNumber delete_keys[INDEX_MAX_KEYS];
 
 	DeconstructFkConstraintRow(tuple, nkeys, conkey, confkey, pf_eq_oprs, pp_eq_oprs, ff_eq_oprs,
 							   &ndelete, delete_keys);
 }
 
-#endif							/* MG_COMPAT_H */
+#endif /* MG_COMPAT_H */

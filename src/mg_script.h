@@ -26,9 +26,9 @@ extern void mg_script_add_name(MgScript *script, const RangeVar *rv, Oid relid, 
 extern char *mg_creation_schema(void);
 
 /* existing relation that a name means after the script so far, or InvalidOid; never raises */
-extern Oid	mg_script_resolve(MgScript *script, const RangeVar *rv);
+extern Oid mg_script_resolve(MgScript *script, const RangeVar *rv);
 
 /* script_objects.c */
 extern void mg_script_objects(MgScript *script, Node *stmt);
 
-#endif							/* MG_SCRIPT_H */
+#endif /* MG_SCRIPT_H */

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 
 #define MG_SAMPLE_BLOCKS 8
-#define MG_UNKNOWN_WIDTH 8		/* of a column that is not there yet, or an expression; bytes */
-#define MG_INDEX_TUPLE_OVERHEAD 16	/* header, line pointer and free space of an index entry */
+#define MG_UNKNOWN_WIDTH 8         /* of a column that is not there yet, or an expression; bytes */
+#define MG_INDEX_TUPLE_OVERHEAD 16 /* header, line pointer and free space of an index entry */
 #define MG_BYTES_PER_MB (1024.0 * 1024.0)
 
 /* ------------------------------------------------------------------------
@@ -31,11 +31,11 @@ static uint64
 mg_file_bytes(const char *path)
 {
 	const off_t segment_bytes = (off_t) RELSEG_SIZE * BLCKSZ;
-	uint64		total = 0;
+	uint64 total = 0;
 
 	for (unsigned segment = 0;; segment++)
 	{
-		char		name[MAXPGPATH];
+		char name[MAXPGPATH];
 		struct stat st;
 
 		if (segment == 0)
@@ -55,8 +55,8 @@ mg_file_bytes(const char *path)
 static uint64
 mg_main_fork_bytes(Form_pg_class form)
 {
-	char	   *path = mg_relation_path(form);
-	uint64		bytes;
+	char *path = mg_relation_path(form);
+	uint64 bytes;
 
 	if (path == NULL)
 		return 0;
@@ -68,8 +68,8 @@ mg_main_fork_bytes(Form_pg_class form)
 static uint64
 mg_main_fork_bytes_by_oid(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	uint64		bytes;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	uint64 bytes;
 
 	if (!HeapTupleIsValid(tuple))
 		return 0;
@@ -82,9 +82,9 @@ mg_main_fork_bytes_by_oid(Oid relid)
 static uint64
 mg_index_bytes(Oid relid)
 {
-	List	   *indexes = mg_index_list(relid);
-	uint64		bytes = 0;
-	ListCell   *lc;
+	List *indexes = mg_index_list(relid);
+	uint64 bytes = 0;
+	ListCell *lc;
 
 	foreach(lc, indexes)
 		bytes += mg_main_fork_bytes_by_oid(lfirst_oid(lc));
@@ -99,17 +99,17 @@ mg_index_bytes(Oid relid)
 /* Argument of mg_sample_rows. */
 typedef struct MgSample
 {
-	Oid			relid;
-	double		rows;			/* -1: could not be sampled */
+	Oid relid;
+	double rows; /* -1: could not be sampled */
 } MgSample;
 
 /* Line pointers in use in one block; dead rows count, they are read as well. */
 static int
 mg_block_rows_in_use(Relation rel, BlockNumber block)
 {
-	Buffer		buffer = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL, NULL);
-	Page		page;
-	int			used = 0;
+	Buffer buffer = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL, NULL);
+	Page page;
+	int used = 0;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
@@ -134,20 +134,20 @@ mg_block_rows_in_use(Relation rel, BlockNumber block)
 static void
 mg_sample_rows(void *arg)
 {
-	MgSample   *sample = arg;
-	Relation	rel = mg_relation_open(sample->relid);
+	MgSample *sample = arg;
+	Relation rel = mg_relation_open(sample->relid);
 
 	if (rel == NULL)
 		return;
 	if (rel->rd_rel->relam == HEAP_TABLE_AM_OID && !RELATION_IS_OTHER_TEMP(rel))
 	{
 		BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
-		uint64		nsampled = Min(nblocks, MG_SAMPLE_BLOCKS);
-		double		used = 0;
+		uint64 nsampled = Min(nblocks, MG_SAMPLE_BLOCKS);
+		double used = 0;
 
 		for (uint64 i = 0; i < nsampled; i++)
-			used += mg_block_rows_in_use(rel, (BlockNumber) ((2 * i + 1) * nblocks /
-															 (2 * nsampled)));
+			used += mg_block_rows_in_use(rel,
+										 (BlockNumber) ((2 * i + 1) * nblocks / (2 * nsampled)));
 		sample->rows = nsampled > 0 ? rint(used / nsampled * nblocks) : 0;
 	}
 	mg_relation_close(rel);
@@ -157,8 +157,8 @@ mg_sample_rows(void *arg)
 static int
 mg_column_width(Oid relid, AttrNumber attnum)
 {
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	int			width = 0;
+	HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	int width = 0;
 
 	if (!HeapTupleIsValid(tuple))
 		return 0;
@@ -178,8 +178,8 @@ mg_column_width(Oid relid, AttrNumber attnum)
 static double
 mg_rows_by_width(Form_pg_class form, uint64 bytes)
 {
-	int			width = MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
-	double		per_block;
+	int width = MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
+	double per_block;
 
 	for (AttrNumber attnum = 1; attnum <= form->relnatts; attnum++)
 		width += mg_column_width(form->oid, attnum);
@@ -197,9 +197,9 @@ mg_rows_by_width(Form_pg_class form, uint64 bytes)
 static double
 mg_table_rows(Form_pg_class form, uint64 bytes)
 {
-	double		blocks = (double) (bytes / BLCKSZ);
-	double		scaled = -1;
-	MgSample	sample = {form->oid, -1};
+	double blocks = (double) (bytes / BLCKSZ);
+	double scaled = -1;
+	MgSample sample = {form->oid, -1};
 
 	if (blocks == 0)
 		return 0;
@@ -218,8 +218,8 @@ mg_table_rows(Form_pg_class form, uint64 bytes)
 static double
 mg_index_rows(Form_pg_class form, uint64 bytes)
 {
-	Oid			table;
-	MgSize		size;
+	Oid table;
+	MgSize size;
 
 	if (form->reltuples >= 0 && form->relpages > 0)
 		return rint(form->reltuples / form->relpages * (double) (bytes / BLCKSZ));
@@ -241,7 +241,7 @@ mg_index_rows(Form_pg_class form, uint64 bytes)
 void
 mg_relation_size(Oid relid, MgSize *size)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
 
 	memset(size, 0, sizeof(MgSize));
@@ -258,7 +258,7 @@ mg_relation_size(Oid relid, MgSize *size)
 			size->indexes = mg_index_bytes(relid);
 			if (OidIsValid(form->reltoastrelid))
 				size->toast = mg_main_fork_bytes_by_oid(form->reltoastrelid) +
-					mg_index_bytes(form->reltoastrelid);
+							  mg_index_bytes(form->reltoastrelid);
 			break;
 		case RELKIND_INDEX:
 			size->rows = mg_index_rows(form, size->heap);
@@ -276,7 +276,7 @@ mg_relation_size(Oid relid, MgSize *size)
 void
 mg_size_effect(MgEffect *eff)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (eff->sized)
 		return;
@@ -288,7 +288,7 @@ mg_size_effect(MgEffect *eff)
 	}
 	foreach(lc, find_all_inheritors(eff->relid, NoLock, NULL))
 	{
-		MgSize		leaf;
+		MgSize leaf;
 
 		mg_relation_size(lfirst_oid(lc), &leaf);
 		eff->size.rows += leaf.rows;
@@ -302,9 +302,9 @@ mg_size_effect(MgEffect *eff)
 bool
 mg_relation_is_new(Oid relid)
 {
-	LOCKTAG		tag;
-	Relation	rel;
-	bool		is_new;
+	LOCKTAG tag;
+	Relation rel;
+	bool is_new;
 
 	/* its creator holds this lock, which also makes it legal to open it without another */
 	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
@@ -343,14 +343,14 @@ mg_effect_exempt(MgEffect *eff)
 uint64
 mg_effect_bytes(MgEffect *eff)
 {
-	uint64		bytes;
-	ListCell   *lc;
+	uint64 bytes;
+	ListCell *lc;
 
 	mg_size_effect(eff);
 	bytes = eff->size.heap + eff->size.toast;
 	foreach(lc, eff->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
+		MgTask *task = lfirst(lc);
 
 		if (task->work == MG_WORK_BUILD && OidIsValid(task->index))
 			bytes += mg_main_fork_bytes_by_oid(task->index);
@@ -366,14 +366,14 @@ mg_effect_bytes(MgEffect *eff)
 static int
 mg_named_width(Oid relid, List *names)
 {
-	int			width = 0;
-	ListCell   *lc;
+	int width = 0;
+	ListCell *lc;
 
 	foreach(lc, names)
 	{
-		Node	   *node = lfirst(lc);
+		Node *node = lfirst(lc);
 		const char *name = IsA(node, IndexElem) ? ((IndexElem *) node)->name : strVal(node);
-		AttrNumber	attnum = name ? get_attnum(relid, name) : InvalidAttrNumber;
+		AttrNumber attnum = name ? get_attnum(relid, name) : InvalidAttrNumber;
 
 		width += attnum != InvalidAttrNumber ? mg_column_width(relid, attnum) : MG_UNKNOWN_WIDTH;
 	}
@@ -384,8 +384,8 @@ mg_named_width(Oid relid, List *names)
 static List *
 mg_exclusion_columns(Constraint *con)
 {
-	List	   *columns = NIL;
-	ListCell   *lc;
+	List *columns = NIL;
+	ListCell *lc;
 
 	foreach(lc, con->exclusions)
 		columns = lappend(columns, linitial(lfirst_node(List, lc)));
@@ -400,18 +400,17 @@ mg_new_index_width(Oid relid, Node *node)
 		node = ((AlterTableCmd *) node)->def;
 	if (node && IsA(node, IndexStmt))
 	{
-		IndexStmt  *stmt = (IndexStmt *) node;
+		IndexStmt *stmt = (IndexStmt *) node;
 
 		return mg_named_width(relid, stmt->indexParams) +
-			mg_named_width(relid, stmt->indexIncludingParams);
+			   mg_named_width(relid, stmt->indexIncludingParams);
 	}
 	if (node && IsA(node, Constraint))
 	{
 		Constraint *con = (Constraint *) node;
 
-		return mg_named_width(relid, con->keys) +
-			mg_named_width(relid, mg_exclusion_columns(con)) +
-			mg_named_width(relid, con->including);
+		return mg_named_width(relid, con->keys) + mg_named_width(relid, mg_exclusion_columns(con)) +
+			   mg_named_width(relid, con->including);
 	}
 	return MG_UNKNOWN_WIDTH;
 }
@@ -432,9 +431,9 @@ mg_build_bytes(MgEffect *eff, MgTask *task)
 static bool
 mg_scans_alone(MgEffect *eff, MgTask *task)
 {
-	Oid			constraint;
-	HeapTuple	tuple;
-	bool		foreign_key = false;
+	Oid constraint;
+	HeapTuple tuple;
+	bool foreign_key = false;
 
 	if (task->cause == MG_CAUSE_ADD_FOREIGN_KEY || task->cause == MG_CAUSE_DETACH_PARTITION)
 		return true;
@@ -459,13 +458,13 @@ mg_scans_alone(MgEffect *eff, MgTask *task)
 double
 mg_effect_seconds(MgEffect *eff)
 {
-	bool		rewrite = mg_has_work(eff, MG_WORK_REWRITE);
-	bool		copy = mg_has_work(eff, MG_WORK_COPY);
-	bool		shared_scan = false;
-	double		scan_bytes = 0;
-	double		index_bytes = 0;
-	double		written_bytes;
-	ListCell   *lc;
+	bool rewrite = mg_has_work(eff, MG_WORK_REWRITE);
+	bool copy = mg_has_work(eff, MG_WORK_COPY);
+	bool shared_scan = false;
+	double scan_bytes = 0;
+	double index_bytes = 0;
+	double written_bytes;
+	ListCell *lc;
 
 	if (eff->tasks == NIL)
 		return 0;
@@ -474,7 +473,7 @@ mg_effect_seconds(MgEffect *eff)
 
 	foreach(lc, eff->tasks)
 	{
-		MgTask	   *task = lfirst(lc);
+		MgTask *task = lfirst(lc);
 
 		if (task->work == MG_WORK_BUILD)
 		{
@@ -494,7 +493,8 @@ mg_effect_seconds(MgEffect *eff)
 		scan_bytes += eff->size.heap;
 
 	return (scan_bytes / mg_scan_rate + written_bytes / mg_rewrite_rate +
-			index_bytes / mg_index_rate) / MG_BYTES_PER_MB;
+			index_bytes / mg_index_rate) /
+		   MG_BYTES_PER_MB;
 }
 
 /* ------------------------------------------------------------------------
@@ -505,8 +505,8 @@ mg_effect_seconds(MgEffect *eff)
 static char *
 mg_short_number(double value)
 {
-	char	   *text = psprintf(value < 99.95 ? "%.1f" : "%.0f", value);
-	size_t		len = strlen(text);
+	char *text = psprintf(value < 99.95 ? "%.1f" : "%.0f", value);
+	size_t len = strlen(text);
 
 	if (len > 2 && strcmp(text + len - 2, ".0") == 0)
 		text[len - 2] = '\0';
@@ -519,11 +519,11 @@ mg_format_rows(double rows)
 {
 	static const struct
 	{
-		double		unit;
+		double unit;
 		const char *name;
-	}			scales[] = {{1e12, "trillion"}, {1e9, "billion"}, {1e6, "million"}};
-	double		step = rows < 1000 ? 1 : pow(10, floor(log10(rows)) - 2);
-	double		rounded = rint(rows / step) * step;
+	} scales[] = {{1e12, "trillion"}, {1e9, "billion"}, {1e6, "million"}};
+	double step = rows < 1000 ? 1 : pow(10, floor(log10(rows)) - 2);
+	double rounded = rint(rows / step) * step;
 
 	for (int i = 0; i < (int) lengthof(scales); i++)
 	{
@@ -541,8 +541,8 @@ char *
 mg_format_bytes(uint64 bytes)
 {
 	static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
-	double		value = (double) bytes;
-	int			unit = 0;
+	double value = (double) bytes;
+	int unit = 0;
 
 	while (unit < (int) lengthof(units) - 1 && value >= (unit == 0 ? 1024 : 1023.5))
 	{
@@ -560,19 +560,19 @@ mg_format_seconds(double seconds)
 {
 	static const struct
 	{
-		int64		unit;
+		int64 unit;
 		const char *name;
-		int64		subunit;
+		int64 subunit;
 		const char *subname;
-	}			scales[] = {{86400, "d", 3600, "h"}, {3600, "h", 60, "min"}, {60, "min", 1, "s"}};
-	int64		total;
+	} scales[] = {{86400, "d", 3600, "h"}, {3600, "h", 60, "min"}, {60, "min", 1, "s"}};
+	int64 total;
 
 	if (seconds < 1)
 		return pstrdup("less than 1 s");
 	for (int i = 0; i < (int) lengthof(scales); i++)
 	{
-		int64		whole;
-		int64		rest;
+		int64 whole;
+		int64 rest;
 
 		total = (int64) rint(seconds / scales[i].subunit) * scales[i].subunit;
 		if (total < scales[i].unit)

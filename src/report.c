@@ -279,7 +279,15 @@ mg_word_finding(MgFootprint *fp, MgFinding *finding)
 	}
 	else
 		mg_word_unsized(fp, finding);
-	finding->hint = finding->rule->advise ? finding->rule->advise(fp, finding) : NULL;
+	if (finding->rule->advise)
+	{
+		MgIdentity	saved;
+
+		/* it looks at expressions that may be somebody else's */
+		mg_become_owner(OidIsValid(fp->target) ? fp->target : finding->relid, &saved);
+		finding->hint = finding->rule->advise(fp, finding);
+		mg_become_self(&saved);
+	}
 }
 
 /* ------------------------------------------------------------------------

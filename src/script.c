@@ -16,40 +16,40 @@
 /* Where the lists were when a transaction or a savepoint began. */
 typedef struct MgMark
 {
-	const char *savepoint;		/* NULL: the transaction itself */
-	int			names;
-	int			gone;
-	int			altered;
-	int			columns;
-	int			constraints;
-	int			locks;
-	bool		changed;
-	int			guc_level;
+	const char *savepoint; /* NULL: the transaction itself */
+	int names;
+	int gone;
+	int altered;
+	int columns;
+	int constraints;
+	int locks;
+	bool changed;
+	int guc_level;
 } MgMark;
 
 /* Names by the last component: all relations that are called so, newest first. */
 typedef struct MgNameSlot
 {
-	char		name[NAMEDATALEN];
-	List	   *entries;		/* of MgScriptName */
+	char name[NAMEDATALEN];
+	List *entries; /* of MgScriptName */
 } MgNameSlot;
 
 /* What is known about an existing relation. */
 typedef struct MgRelidSlot
 {
-	Oid			relid;
-	bool		gone;
-	bool		altered;
-	MgScriptLock *lock;			/* the strongest one, or NULL */
+	Oid relid;
+	bool gone;
+	bool altered;
+	MgScriptLock *lock; /* the strongest one, or NULL */
 } MgRelidSlot;
 
 typedef struct MgScriptState
 {
 	MemoryContext context;
-	HTAB	   *by_name;
-	HTAB	   *by_relid;
-	List	   *marks;			/* of MgMark, outermost first; NIL outside of transactions */
-	int			guc_level;		/* of the whole script */
+	HTAB *by_name;
+	HTAB *by_relid;
+	List *marks;   /* of MgMark, outermost first; NIL outside of transactions */
+	int guc_level; /* of the whole script */
 } MgScriptState;
 
 /* ------------------------------------------------------------------------
@@ -59,12 +59,12 @@ typedef struct MgScriptState
 static void
 mg_make_tables(MgScriptState *state)
 {
-	HASHCTL		names = {.keysize = NAMEDATALEN,
-						 .entrysize = sizeof(MgNameSlot),
-						 .hcxt = state->context};
-	HASHCTL		relids = {.keysize = sizeof(Oid),
-						  .entrysize = sizeof(MgRelidSlot),
-						  .hcxt = state->context};
+	HASHCTL names = {.keysize = NAMEDATALEN,
+					 .entrysize = sizeof(MgNameSlot),
+					 .hcxt = state->context};
+	HASHCTL relids = {.keysize = sizeof(Oid),
+					  .entrysize = sizeof(MgRelidSlot),
+					  .hcxt = state->context};
 
 	state->by_name = hash_create("migration_guard script names", 64, &names,
 								 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
@@ -76,9 +76,9 @@ mg_make_tables(MgScriptState *state)
 static MgRelidSlot *
 mg_relid_slot(MgScript *script, Oid relid, bool make)
 {
-	bool		found;
-	MgRelidSlot *slot = hash_search(script->state->by_relid, &relid,
-									make ? HASH_ENTER : HASH_FIND, &found);
+	bool found;
+	MgRelidSlot *slot = hash_search(script->state->by_relid, &relid, make ? HASH_ENTER : HASH_FIND,
+									&found);
 
 	if (slot && !found)
 	{
@@ -92,7 +92,7 @@ mg_relid_slot(MgScript *script, Oid relid, bool make)
 static void
 mg_index_name(MgScript *script, MgScriptName *name)
 {
-	bool		found;
+	bool found;
 	MgNameSlot *slot = hash_search(script->state->by_name, name->name, HASH_ENTER, &found);
 
 	slot->entries = lcons(name, found ? slot->entries : NIL);
@@ -120,7 +120,7 @@ static void
 mg_reindex(MgScript *script)
 {
 	MgScriptState *state = script->state;
-	ListCell   *lc;
+	ListCell *lc;
 
 	hash_destroy(state->by_name);
 	hash_destroy(state->by_relid);
@@ -226,7 +226,7 @@ mg_script_alters(MgScript *script, Oid relid)
 bool
 mg_script_column(MgScript *script, Oid relid, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, script->columns)
 	{
@@ -272,7 +272,7 @@ mg_script_held(MgScript *script, Oid relid, const char **since)
 static void
 mg_push_mark(MgScript *script, const char *savepoint)
 {
-	MgMark	   *mark = palloc(sizeof(MgMark));
+	MgMark *mark = palloc(sizeof(MgMark));
 
 	mark->savepoint = savepoint ? pstrdup(savepoint) : NULL;
 	mark->names = list_length(script->names);
@@ -306,7 +306,7 @@ mg_find_savepoint(MgScript *script, const char *name)
 {
 	for (int i = list_length(script->state->marks) - 1; i > 0; i--)
 	{
-		MgMark	   *mark = list_nth(script->state->marks, i);
+		MgMark *mark = list_nth(script->state->marks, i);
 
 		if (strcmp(mark->savepoint, name) == 0)
 			return i;
@@ -322,7 +322,7 @@ mg_end_transaction(MgScript *script, bool commit, bool chain)
 
 	if (state->marks != NIL)
 	{
-		MgMark	   *mark = linitial(state->marks);
+		MgMark *mark = linitial(state->marks);
 
 		AtEOXact_GUC(commit, mark->guc_level);
 		if (!commit)
@@ -345,8 +345,8 @@ static void
 mg_end_savepoint(MgScript *script, const char *name, bool rollback)
 {
 	MgScriptState *state = script->state;
-	int			position = mg_find_savepoint(script, name);
-	MgMark	   *mark;
+	int position = mg_find_savepoint(script, name);
+	MgMark *mark;
 
 	if (position < 0)
 		return;
@@ -399,9 +399,8 @@ mg_script_transaction(MgScript *script, TransactionStmt *stmt)
 static bool
 mg_setting_matters(const char *name)
 {
-	static const char *const settings[] = {
-		"search_path", "timezone", "default_tablespace", "default_table_access_method"
-	};
+	static const char *const settings[] = {"search_path", "timezone", "default_tablespace",
+										   "default_table_access_method"};
 
 	if (name == NULL)
 		return false;
@@ -444,7 +443,7 @@ mg_script_setting(MgScript *script, VariableSetStmt *stmt)
 MgScript *
 mg_script_begin(void)
 {
-	MgScript   *script = palloc0(sizeof(MgScript));
+	MgScript *script = palloc0(sizeof(MgScript));
 
 	script->state = palloc0(sizeof(MgScriptState));
 	script->state->context = CurrentMemoryContext;
@@ -472,7 +471,7 @@ void
 mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 {
 	MemoryContext caller = MemoryContextSwitchTo(script->state->context);
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (IsA(stmt, TransactionStmt))
 		mg_script_transaction(script, (TransactionStmt *) stmt);
@@ -487,7 +486,7 @@ mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 		script->dropped = list_concat_unique_oid(script->dropped, fp->dropped);
 		foreach(lc, fp->effects)
 		{
-			MgEffect   *eff = lfirst(lc);
+			MgEffect *eff = lfirst(lc);
 
 			mg_script_add_lock(script, eff->relid, eff->lockmode, fp->command);
 			if (eff->lockmode >= ShareUpdateExclusiveLock &&

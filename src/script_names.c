@@ -20,8 +20,8 @@ mg_search_path(Oid *path, int length)
 char *
 mg_creation_schema(void)
 {
-	Oid			path[MG_MAX_PATH];
-	int			length = mg_search_path(path, MG_MAX_PATH);
+	Oid path[MG_MAX_PATH];
+	int length = mg_search_path(path, MG_MAX_PATH);
 
 	for (int i = 0; i < length; i++)
 	{
@@ -35,7 +35,7 @@ static bool
 mg_is_temporary(const RangeVar *rv)
 {
 	return rv->relpersistence == RELPERSISTENCE_TEMP ||
-		(rv->schemaname && strcmp(rv->schemaname, "pg_temp") == 0);
+		   (rv->schemaname && strcmp(rv->schemaname, "pg_temp") == 0);
 }
 
 /*
@@ -67,7 +67,7 @@ mg_unless_gone(MgScript *script, Oid relid)
 static Oid
 mg_catalog_relation(MgScript *script, const RangeVar *rv)
 {
-	Oid			nspid;
+	Oid nspid;
 
 	if (rv->schemaname == NULL)
 		return mg_unless_gone(script, RelnameGetRelid(rv->relname));
@@ -81,8 +81,8 @@ mg_catalog_relation(MgScript *script, const RangeVar *rv)
 static int
 mg_path_position(Oid nspid)
 {
-	Oid			path[MG_MAX_PATH];
-	int			length = mg_search_path(path, MG_MAX_PATH);
+	Oid path[MG_MAX_PATH];
+	int length = mg_search_path(path, MG_MAX_PATH);
 
 	for (int i = 0; i < length; i++)
 	{
@@ -96,8 +96,8 @@ mg_path_position(Oid nspid)
 static bool
 mg_found_first(MgScript *script, const MgScriptName *entry)
 {
-	Oid			other;
-	Oid			nspid;
+	Oid other;
+	Oid nspid;
 
 	if (entry->temporary)
 		return true;
@@ -106,19 +106,19 @@ mg_found_first(MgScript *script, const MgScriptName *entry)
 		return true;
 	nspid = entry->schema ? get_namespace_oid(entry->schema, true) : InvalidOid;
 	return OidIsValid(nspid) &&
-		mg_path_position(nspid) <= mg_path_position(get_rel_namespace(other));
+		   mg_path_position(nspid) <= mg_path_position(get_rel_namespace(other));
 }
 
 /* What the script says about a name, or NULL if it says nothing. */
 static MgScriptName *
 mg_find_name(MgScript *script, const RangeVar *rv)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_script_names(script, rv->relname))
 	{
 		MgScriptName *entry = lfirst(lc);
-		bool		matches;
+		bool matches;
 
 		if (rv->schemaname == NULL)
 			matches = mg_found_first(script, entry);
@@ -126,7 +126,7 @@ mg_find_name(MgScript *script, const RangeVar *rv)
 			matches = entry->temporary;
 		else
 			matches = !entry->temporary && entry->schema &&
-				strcmp(entry->schema, rv->schemaname) == 0;
+					  strcmp(entry->schema, rv->schemaname) == 0;
 		if (matches)
 			return entry;
 	}
@@ -161,4 +161,3 @@ mg_script_resolve(MgScript *script, const RangeVar *rv)
 		return entry->present ? entry->relid : InvalidOid;
 	return mg_catalog_relation(script, rv);
 }
-

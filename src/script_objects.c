@@ -18,7 +18,7 @@
 static bool
 mg_name_taken(MgScript *script, Oid relid, RangeVar *table, const char *name)
 {
-	RangeVar	rv = *table;
+	RangeVar rv = *table;
 
 	rv.relname = (char *) name;
 	if (OidIsValid(mg_script_resolve(script, &rv)) || mg_script_creates(script, &rv))
@@ -26,7 +26,7 @@ mg_name_taken(MgScript *script, Oid relid, RangeVar *table, const char *name)
 	if (!OidIsValid(relid))
 		return false;
 	return OidIsValid(get_relation_constraint_oid(relid, name, true)) ||
-		mg_script_constraint(script, relid, name) != NULL;
+		   mg_script_constraint(script, relid, name) != NULL;
 }
 
 /*
@@ -34,15 +34,14 @@ mg_name_taken(MgScript *script, Oid relid, RangeVar *table, const char *name)
  * ChooseRelationName() and ChooseConstraintName() do.
  */
 static char *
-mg_choose_name(MgScript *script, Oid relid, RangeVar *table, const char *column,
-			   const char *label)
+mg_choose_name(MgScript *script, Oid relid, RangeVar *table, const char *column, const char *label)
 {
-	char		numbered[NAMEDATALEN];
+	char numbered[NAMEDATALEN];
 	const char *last = label;
 
 	for (int pass = 1;; pass++)
 	{
-		char	   *name = makeObjectName(table->relname, column, last);
+		char *name = makeObjectName(table->relname, column, last);
 
 		if (!mg_name_taken(script, relid, table, name))
 			return name;
@@ -56,14 +55,14 @@ static const char *
 mg_join_columns(List *columns)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (columns == NIL)
 		return NULL;
 	initStringInfo(&buf);
 	foreach(lc, columns)
 	{
-		Node	   *node = lfirst(lc);
+		Node *node = lfirst(lc);
 		const char *name = NULL;
 
 		if (IsA(node, List))
@@ -87,7 +86,7 @@ mg_find_column(Node *node, const char **column)
 		return false;
 	if (IsA(node, ColumnRef))
 	{
-		Node	   *last = llast(((ColumnRef *) node)->fields);
+		Node *last = llast(((ColumnRef *) node)->fields);
 		const char *name = IsA(last, String) ? strVal(last) : "";
 
 		if (*column != NULL && strcmp(*column, name) != 0)
@@ -153,7 +152,7 @@ mg_constraint_name(MgScript *script, Oid relid, RangeVar *table, Constraint *con
 static bool
 mg_made(MgScript *script, const RangeVar *rv)
 {
-	RangeVar	qualified = *rv;
+	RangeVar qualified = *rv;
 
 	if (rv->schemaname == NULL && rv->relpersistence != RELPERSISTENCE_TEMP)
 		qualified.schemaname = mg_creation_schema();
@@ -167,8 +166,8 @@ mg_made(MgScript *script, const RangeVar *rv)
 static void
 mg_made_beside(MgScript *script, const RangeVar *table, char *name)
 {
-	RangeVar	rv = *table;
-	Oid			relid = mg_script_resolve(script, table);
+	RangeVar rv = *table;
+	Oid relid = mg_script_resolve(script, table);
 
 	if (OidIsValid(relid))
 		rv.schemaname = get_namespace_name(get_rel_namespace(relid));
@@ -181,8 +180,8 @@ static void
 mg_made_constraint(MgScript *script, Oid relid, RangeVar *table, Constraint *con,
 				   const char *column)
 {
-	char	   *name = con->conname ? con->conname
-		: mg_constraint_name(script, relid, table, con, column);
+	char *name = con->conname ? con->conname
+							  : mg_constraint_name(script, relid, table, con, column);
 
 	if (name == NULL)
 		return;
@@ -194,7 +193,8 @@ mg_made_constraint(MgScript *script, Oid relid, RangeVar *table, Constraint *con
 		mg_script_add_constraint(script, relid, copy);
 	}
 	if ((con->contype == CONSTR_PRIMARY || con->contype == CONSTR_UNIQUE ||
-		 con->contype == CONSTR_EXCLUSION) && con->indexname == NULL)
+		 con->contype == CONSTR_EXCLUSION) &&
+		con->indexname == NULL)
 		mg_made_beside(script, table, name);
 }
 
@@ -202,9 +202,8 @@ mg_made_constraint(MgScript *script, Oid relid, RangeVar *table, Constraint *con
 static bool
 mg_is_serial(const TypeName *type)
 {
-	static const char *const names[] = {
-		"serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"
-	};
+	static const char *const names[] = {"serial",  "bigserial", "smallserial",
+										"serial4", "serial8",   "serial2"};
 
 	if (type == NULL || list_length(type->names) != 1 || type->arrayBounds != NIL)
 		return false;
@@ -219,8 +218,8 @@ mg_is_serial(const TypeName *type)
 static void
 mg_made_column(MgScript *script, Oid relid, RangeVar *table, ColumnDef *def)
 {
-	bool		sequence = mg_is_serial(def->typeName);
-	ListCell   *lc;
+	bool sequence = mg_is_serial(def->typeName);
+	ListCell *lc;
 
 	if (OidIsValid(relid))
 		mg_script_add_column(script, relid, def->colname);
@@ -241,13 +240,13 @@ mg_made_column(MgScript *script, Oid relid, RangeVar *table, ColumnDef *def)
 static void
 mg_made_table(MgScript *script, CreateStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!mg_made(script, stmt->relation))
 		return;
 	foreach(lc, stmt->tableElts)
 	{
-		Node	   *element = lfirst(lc);
+		Node *element = lfirst(lc);
 
 		if (IsA(element, ColumnDef))
 			mg_made_column(script, InvalidOid, stmt->relation, (ColumnDef *) element);
@@ -259,7 +258,7 @@ mg_made_table(MgScript *script, CreateStmt *stmt)
 static void
 mg_made_index(MgScript *script, IndexStmt *stmt)
 {
-	char	   *name = stmt->idxname;
+	char *name = stmt->idxname;
 
 	if (name == NULL)
 		name = mg_choose_name(script, InvalidOid, stmt->relation,
@@ -270,8 +269,8 @@ mg_made_index(MgScript *script, IndexStmt *stmt)
 static void
 mg_made_by_alter(MgScript *script, AlterTableStmt *stmt)
 {
-	Oid			relid = mg_script_resolve(script, stmt->relation);
-	ListCell   *lc;
+	Oid relid = mg_script_resolve(script, stmt->relation);
+	ListCell *lc;
 
 	foreach(lc, stmt->cmds)
 	{
@@ -280,8 +279,7 @@ mg_made_by_alter(MgScript *script, AlterTableStmt *stmt)
 		if (cmd->subtype == AT_AddColumn)
 			mg_made_column(script, relid, stmt->relation, castNode(ColumnDef, cmd->def));
 		else if (cmd->subtype == AT_AddConstraint)
-			mg_made_constraint(script, relid, stmt->relation, castNode(Constraint, cmd->def),
-							   NULL);
+			mg_made_constraint(script, relid, stmt->relation, castNode(Constraint, cmd->def), NULL);
 	}
 }
 
@@ -319,10 +317,10 @@ mg_schema_of(const RangeVar *rv, Oid relid)
 static void
 mg_renamed(MgScript *script, const RangeVar *rv, char *schema, char *name)
 {
-	Oid			relid = mg_script_resolve(script, rv);
-	bool		created = mg_script_creates(script, rv);
-	RangeVar	before = *rv;
-	RangeVar	after = *rv;
+	Oid relid = mg_script_resolve(script, rv);
+	bool created = mg_script_creates(script, rv);
+	RangeVar before = *rv;
+	RangeVar after = *rv;
 
 	if (!OidIsValid(relid) && !created)
 		return;
@@ -360,7 +358,7 @@ mg_renamed_by(MgScript *script, RenameStmt *stmt)
 static void
 mg_dropped_by(MgScript *script, DropStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	switch (stmt->removeType)
 	{
@@ -376,9 +374,9 @@ mg_dropped_by(MgScript *script, DropStmt *stmt)
 	}
 	foreach(lc, stmt->objects)
 	{
-		List	   *names = lfirst_node(List, lc);
-		RangeVar   *rv;
-		Oid			relid;
+		List *names = lfirst_node(List, lc);
+		RangeVar *rv;
+		Oid relid;
 
 		if (list_length(names) > 3)
 			continue;
@@ -393,11 +391,11 @@ mg_dropped_by(MgScript *script, DropStmt *stmt)
 static void
 mg_locked_by(MgScript *script, LockStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, stmt->relations)
 	{
-		Oid			relid = mg_script_resolve(script, lfirst_node(RangeVar, lc));
+		Oid relid = mg_script_resolve(script, lfirst_node(RangeVar, lc));
 
 		if (OidIsValid(relid))
 			mg_script_add_lock(script, relid, stmt->mode, "LOCK TABLE");
@@ -412,12 +410,12 @@ mg_locked_by(MgScript *script, LockStmt *stmt)
 static void
 mg_made_schema(MgScript *script, CreateSchemaStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, stmt->schemaElts)
 	{
-		Node	   *element = copyObject(lfirst(lc));
-		RangeVar   *rv = NULL;
+		Node *element = copyObject(lfirst(lc));
+		RangeVar *rv = NULL;
 
 		if (IsA(element, CreateStmt))
 			rv = ((CreateStmt *) element)->relation;

@@ -14,15 +14,15 @@
 /* A lock that a judged statement has taken in this transaction. */
 typedef struct MgTakenKey
 {
-	Oid			relid;
-	LOCKMODE	lockmode;
+	Oid relid;
+	LOCKMODE lockmode;
 } MgTakenKey;
 
 typedef struct MgTaken
 {
-	MgTakenKey	key;
+	MgTakenKey key;
 	SubTransactionId subid;
-	const char *command;		/* a command tag: static storage */
+	const char *command; /* a command tag: static storage */
 } MgTaken;
 
 /* lives in TopTransactionContext; NULL: nothing remembered */
@@ -55,11 +55,11 @@ mg_at_transaction_end(XactEvent event, void *arg)
  * children have larger numbers, everything that stays has a smaller one.
  */
 static void
-mg_at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
-						 SubTransactionId parentSubid, void *arg)
+mg_at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+						 void *arg)
 {
 	HASH_SEQ_STATUS status;
-	MgTaken    *taken;
+	MgTaken *taken;
 
 	(void) parentSubid;
 	(void) arg;
@@ -107,25 +107,25 @@ mg_situation_in_block(struct MgScript *script)
 void
 mg_situation_remember(MgFootprint *fp)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (fp->concurrent || !mg_situation_in_block(NULL))
 		return;
 
 	foreach(lc, fp->effects)
 	{
-		MgEffect   *eff = lfirst(lc);
-		MgTakenKey	key = {eff->relid, eff->lockmode};
-		MgTaken    *taken;
-		bool		found;
+		MgEffect *eff = lfirst(lc);
+		MgTakenKey key = {eff->relid, eff->lockmode};
+		MgTaken *taken;
+		bool found;
 
 		if (eff->lockmode < ShareUpdateExclusiveLock)
 			continue;
 		if (mg_taken == NULL)
 		{
-			HASHCTL		ctl = {.keysize = sizeof(MgTakenKey),
-							   .entrysize = sizeof(MgTaken),
-							   .hcxt = TopTransactionContext};
+			HASHCTL ctl = {.keysize = sizeof(MgTakenKey),
+						   .entrysize = sizeof(MgTaken),
+						   .hcxt = TopTransactionContext};
 
 			mg_taken = hash_create("migration_guard locks taken", 64, &ctl,
 								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -146,7 +146,7 @@ mg_situation_remember(MgFootprint *fp)
 static LOCKMODE
 mg_really_held(Oid relid, const char **since)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
 	for (LOCKMODE mode = AccessExclusiveLock; mode >= ShareUpdateExclusiveLock; mode--)
@@ -155,8 +155,8 @@ mg_really_held(Oid relid, const char **since)
 			continue;
 		if (mg_taken != NULL && since != NULL)
 		{
-			MgTakenKey	key = {relid, mode};
-			MgTaken    *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
+			MgTakenKey key = {relid, mode};
+			MgTaken *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
 
 			*since = taken ? taken->command : NULL;
 		}
@@ -174,8 +174,8 @@ mg_really_held(Oid relid, const char **since)
 LOCKMODE
 mg_situation_held(struct MgScript *script, Oid relid, const char **since)
 {
-	LOCKMODE	held = NoLock;
-	LOCKMODE	simulated;
+	LOCKMODE held = NoLock;
+	LOCKMODE simulated;
 	const char *command = NULL;
 
 	if (since)

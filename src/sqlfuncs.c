@@ -15,22 +15,22 @@
 typedef struct MgSilence
 {
 	const char *command;
-	int			first;			/* number of the first statement */
-	int			count;
-	bool		code;			/* DO or CALL: nobody can know */
+	int first; /* number of the first statement */
+	int count;
+	bool code; /* DO or CALL: nobody can know */
 } MgSilence;
 
 /* A dry run. */
 typedef struct MgDryRun
 {
 	ReturnSetInfo *rsinfo;
-	MgScript   *script;
-	MemoryContext context;		/* of the whole run */
+	MgScript *script;
+	MemoryContext context; /* of the whole run */
 	const char *source;
-	int			number;			/* of the current statement, from 1 */
-	List	   *silences;		/* of MgSilence */
-	bool		block_written;	/* the script itself has opened the current transaction */
-	void		(*emit) (struct MgDryRun *run, MgFootprint *fp);
+	int number;         /* of the current statement, from 1 */
+	List *silences;     /* of MgSilence */
+	bool block_written; /* the script itself has opened the current transaction */
+	void (*emit)(struct MgDryRun *run, MgFootprint *fp);
 } MgDryRun;
 
 /* ------------------------------------------------------------------------
@@ -41,7 +41,7 @@ typedef struct MgDryRun
 static void
 mg_statement_context(void *arg)
 {
-	MgDryRun   *run = arg;
+	MgDryRun *run = arg;
 
 	if (run->number > 0)
 		errcontext("statement %d of the script", run->number);
@@ -54,7 +54,7 @@ mg_statement_context(void *arg)
 static void
 mg_parser_context(void *arg)
 {
-	int			position = geterrposition();
+	int position = geterrposition();
 
 	if (position > 0)
 	{
@@ -77,12 +77,12 @@ mg_problem_hint(const MgProblem *problem)
 	{
 		case ERRCODE_UNDEFINED_TABLE:
 			return "Check the spelling, qualify the name with its schema, or set search_path as "
-				"the migration does.";
+				   "the migration does.";
 		case ERRCODE_UNDEFINED_SCHEMA:
 			return "Check the spelling, or create the schema first.";
 		case ERRCODE_UNDEFINED_COLUMN:
 			return "Check the spelling, or give the statement that adds the column in the same "
-				"script.";
+				   "script.";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "Use SET ROLE to become the role that will run the migration.";
 		case ERRCODE_ACTIVE_SQL_TRANSACTION:
@@ -95,9 +95,7 @@ mg_problem_hint(const MgProblem *problem)
 static void
 mg_raise_problem(const MgProblem *problem)
 {
-	ereport(ERROR,
-			errcode(problem->sqlerrcode),
-			errmsg_internal("%s", problem->message),
+	ereport(ERROR, errcode(problem->sqlerrcode), errmsg_internal("%s", problem->message),
 			problem->detail ? errdetail_internal("%s", problem->detail) : 0,
 			errhint("%s", mg_problem_hint(problem)));
 }
@@ -154,9 +152,9 @@ static void
 mg_note_silence(MgDryRun *run, Node *stmt)
 {
 	const char *command;
-	MgSilence  *silence;
+	MgSilence *silence;
 	MemoryContext caller;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!mg_may_matter(stmt))
 		return;
@@ -184,23 +182,20 @@ mg_note_silence(MgDryRun *run, Node *stmt)
 static void
 mg_tell_silences(MgDryRun *run)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, run->silences)
 	{
-		MgSilence  *silence = lfirst(lc);
-		const char *why = silence->code
-			? "what it executes is judged when it runs"
-			: "this version of migration_guard has no analysis for it";
+		MgSilence *silence = lfirst(lc);
+		const char *why = silence->code ? "what it executes is judged when it runs"
+										: "this version of migration_guard has no analysis for it";
 
 		if (silence->count == 1)
-			ereport(NOTICE,
-					errmsg("statement %d (%s) was passed over: %s", silence->first,
-						   silence->command, why));
+			ereport(NOTICE, errmsg("statement %d (%s) was passed over: %s", silence->first,
+								   silence->command, why));
 		else
-			ereport(NOTICE,
-					errmsg("statement %d and %d more (%s) were passed over: %s", silence->first,
-						   silence->count - 1, silence->command, why));
+			ereport(NOTICE, errmsg("statement %d and %d more (%s) were passed over: %s",
+								   silence->first, silence->count - 1, silence->command, why));
 	}
 }
 
@@ -212,7 +207,7 @@ mg_tell_silences(MgDryRun *run)
 static const char *
 mg_concurrent_name(MgFootprint *fp)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	switch (nodeTag(fp->stmt))
 	{
@@ -225,7 +220,7 @@ mg_concurrent_name(MgFootprint *fp)
 		case T_ReindexStmt:
 			foreach(lc, castNode(ReindexStmt, fp->stmt)->params)
 			{
-				DefElem    *option = lfirst_node(DefElem, lc);
+				DefElem *option = lfirst_node(DefElem, lc);
 
 				if (strcmp(option->defname, "concurrently") == 0 && defGetBoolean(option))
 					return "REINDEX CONCURRENTLY";
@@ -241,8 +236,8 @@ static void
 mg_check_block(MgDryRun *run, MgFootprint *fp)
 {
 	if (fp->concurrent && run->block_written)
-		mg_problem(fp, ERRCODE_ACTIVE_SQL_TRANSACTION,
-				   "%s cannot run inside a transaction block", mg_concurrent_name(fp));
+		mg_problem(fp, ERRCODE_ACTIVE_SQL_TRANSACTION, "%s cannot run inside a transaction block",
+				   mg_concurrent_name(fp));
 }
 
 /* Did the script itself open the transaction that the next statement is in? */
@@ -284,8 +279,8 @@ mg_dry_run(MgDryRun *run)
 	MemoryContext statement_context;
 	ErrorContextCallback callback = {error_context_stack, mg_parser_context,
 									 unconstify(char *, run->source)};
-	List	   *statements;
-	ListCell   *lc;
+	List *statements;
+	ListCell *lc;
 
 	error_context_stack = &callback;
 	statements = raw_parser(run->source, RAW_PARSE_DEFAULT);
@@ -298,7 +293,7 @@ mg_dry_run(MgDryRun *run)
 											  ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, statements)
 	{
-		Node	   *stmt = lfirst_node(RawStmt, lc)->stmt;
+		Node *stmt = lfirst_node(RawStmt, lc)->stmt;
 
 		CHECK_FOR_INTERRUPTS();
 		run->number++;
@@ -315,12 +310,12 @@ mg_dry_run(MgDryRun *run)
 
 /* The body that explain() and check() share. */
 static void
-mg_run_function(FunctionCallInfo fcinfo, void (*emit) (MgDryRun *run, MgFootprint *fp))
+mg_run_function(FunctionCallInfo fcinfo, void (*emit)(MgDryRun *run, MgFootprint *fp))
 {
-	MgDryRun	run = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
-					   .context = CurrentMemoryContext,
-					   .source = text_to_cstring(PG_GETARG_TEXT_PP(0)),
-					   .emit = emit};
+	MgDryRun run = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
+					.context = CurrentMemoryContext,
+					.source = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+					.emit = emit};
 
 	InitMaterializedSRF(fcinfo, 0);
 	mg_dry_run(&run);
@@ -343,15 +338,15 @@ mg_put_text(Datum *value, bool *isnull, const char *text)
 static char *
 mg_join_reasons(MgEffect *eff)
 {
-	List	   *reasons = list_copy(eff->reasons);
+	List *reasons = list_copy(eff->reasons);
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, eff->tasks)
 	{
 		const char *reason = ((MgTask *) lfirst(lc))->reason;
-		bool		known = reason == NULL;
-		ListCell   *lc2;
+		bool known = reason == NULL;
+		ListCell *lc2;
 
 		foreach(lc2, reasons)
 			known = known || strcmp(lfirst(lc2), reason) == 0;
@@ -369,8 +364,8 @@ mg_join_reasons(MgEffect *eff)
 static int
 mg_count_builds(MgEffect *eff)
 {
-	int			builds = 0;
-	ListCell   *lc;
+	int builds = 0;
+	ListCell *lc;
 
 	foreach(lc, eff->tasks)
 	{
@@ -384,8 +379,8 @@ mg_count_builds(MgEffect *eff)
 static Interval *
 mg_interval(double seconds)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
-	double		step = seconds < 1 ? 1000 : USECS_PER_SEC;
+	Interval *interval = palloc0(sizeof(Interval));
+	double step = seconds < 1 ? 1000 : USECS_PER_SEC;
 
 	interval->time = (TimeOffset) (rint(seconds * USECS_PER_SEC / step) * step);
 	return interval;
@@ -394,18 +389,19 @@ mg_interval(double seconds)
 static void
 mg_emit_effect(MgDryRun *run, MgFootprint *fp, MgEffect *eff)
 {
-	Datum		values[12];
-	bool		nulls[12] = {0};
-	bool		copied = mg_has_work(eff, MG_WORK_COPY);
-	bool		rewritten = mg_has_work(eff, MG_WORK_REWRITE);
-	int			builds = mg_count_builds(eff);
+	Datum values[12];
+	bool nulls[12] = {0};
+	bool copied = mg_has_work(eff, MG_WORK_COPY);
+	bool rewritten = mg_has_work(eff, MG_WORK_REWRITE);
+	int builds = mg_count_builds(eff);
 
 	mg_size_effect(eff);
 	values[0] = Int32GetDatum(run->number);
 	mg_put_text(&values[1], &nulls[1], fp->command);
 	values[2] = ObjectIdGetDatum(eff->relid);
-	mg_put_text(&values[3], &nulls[3], eff->lockmode == NoLock ? NULL
-				: GetLockmodeName(DEFAULT_LOCKMETHOD, eff->lockmode));
+	mg_put_text(&values[3], &nulls[3],
+				eff->lockmode == NoLock ? NULL
+										: GetLockmodeName(DEFAULT_LOCKMETHOD, eff->lockmode));
 	mg_put_text(&values[4], &nulls[4], mg_lock_blocks(eff->lockmode));
 	values[5] = BoolGetDatum(rewritten || copied);
 	values[6] = BoolGetDatum(rewritten || builds > 0 || mg_has_work(eff, MG_WORK_SCAN) ||
@@ -422,11 +418,11 @@ mg_emit_effect(MgDryRun *run, MgFootprint *fp, MgEffect *eff)
 static void
 mg_emit_footprint(MgDryRun *run, MgFootprint *fp)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, fp->effects)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 
 		if (eff->lockmode >= ShareUpdateExclusiveLock || eff->tasks != NIL)
 			mg_emit_effect(run, fp, eff);
@@ -453,13 +449,13 @@ mg_explain(PG_FUNCTION_ARGS)
 static void
 mg_emit_findings(MgDryRun *run, MgFootprint *fp)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_judge(fp))
 	{
-		MgFinding  *finding = lfirst(lc);
-		Datum		values[9];
-		bool		nulls[9] = {0};
+		MgFinding *finding = lfirst(lc);
+		Datum values[9];
+		bool nulls[9] = {0};
 
 		values[0] = Int32GetDatum(run->number);
 		mg_put_text(&values[1], &nulls[1], fp->command);
@@ -486,9 +482,8 @@ mg_check(PG_FUNCTION_ARGS)
 {
 	mg_run_function(fcinfo, mg_emit_findings);
 	if (mg_mode == MG_MODE_OFF)
-		ereport(NOTICE,
-				errmsg("nothing is judged, because \"%s\" is \"%s\"", "migration_guard.mode",
-					   "off"));
+		ereport(NOTICE, errmsg("nothing is judged, because \"%s\" is \"%s\"",
+							   "migration_guard.mode", "off"));
 	return (Datum) 0;
 }
 
@@ -508,8 +503,8 @@ mg_rules_list(PG_FUNCTION_ARGS)
 	for (int i = 0; i < mg_nrules; i++)
 	{
 		const MgRule *rule = &mg_rules[i];
-		Datum		values[7];
-		bool		nulls[7] = {0};
+		Datum values[7];
+		bool nulls[7] = {0};
 
 		mg_put_text(&values[0], &nulls[0], rule->name);
 		mg_put_text(&values[1], &nulls[1], rule->sqlstate);

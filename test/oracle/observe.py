@@ -67,7 +67,7 @@ class Server:
             run(conn, 'create extension migration_guard')
         with open(FIXTURE, encoding='utf-8') as source:
             run(conn, source.read())
-        run(conn, 'vacuum analyze')
+        run(conn, 'analyze')
         conn.close()
 
     def drop_all(self):
@@ -80,8 +80,7 @@ class Server:
         """A fresh copy of the fixture; its name."""
         self.copies += 1
         name = '%s_%d' % (TEMPLATE, self.copies)
-        strategy = ' strategy file_copy' if self.major >= 15 else ''
-        run(self.admin, 'create database %s template %s%s' % (name, TEMPLATE, strategy))
+        run(self.admin, 'create database %s template %s strategy file_copy' % (name, TEMPLATE))
         return name
 
     def drop(self, name):
@@ -94,7 +93,7 @@ class Pool:
     no case meets the relations of another one's set-up."""
 
     def __init__(self, server):
-        self.server, self.copies = server, []
+        self.server, self.copies, self.sessions = server, [], {}
         conn = connect(server.copy())
         self.first = conn.info.dbname
         names = dict(run(conn, 'select oid::bigint, relname from pg_class where oid >= %d' % FIRST_USER_OID))
@@ -133,8 +132,17 @@ class Pool:
             finally:
                 conn.close()
 
+    def session(self, case):
+        """Two connections to the place of the case: one to run it, one to watch."""
+        name = self.place(case)
+        if name not in self.sessions or any(conn.closed for conn in self.sessions[name]):
+            self.sessions[name] = (connect(name), connect(name))
+        return self.sessions[name]
+
     def close(self):
         """Drop all copies."""
+        for conn in (conn for pair in self.sessions.values() for conn in pair):
+            conn.close()
         for name in {self.first} | {name for name, _ in self.copies}:
             self.server.drop(name)
 
@@ -276,10 +284,9 @@ def observed_effects(before, after, locks, held, messages):
 # ---------------------------------------------------------------------------
 # Running a case inside a transaction block
 # ---------------------------------------------------------------------------
-def observe_inside(dbname, case, predict):
+def observe_inside(conn, watcher, case, predict):
     """Runs the case in a transaction that is rolled back: (before, prediction, outcome).
     predict(conn, case) asks for the prediction; None: there is none."""
-    conn, watcher = connect(dbname), connect(dbname)
     pid = conn.info.backend_pid
     try:
         run(conn, 'begin')
@@ -308,8 +315,8 @@ def observe_inside(dbname, case, predict):
         effects, notes = observed_effects(before, snapshot(conn), locks, held, messages)
         return before, prediction, Outcome(effects, messages, None, '', notes)
     finally:
-        conn.close()
-        watcher.close()
+        if not conn.closed:
+            run(conn, 'rollback')
 
 
 # ---------------------------------------------------------------------------
@@ -338,8 +345,8 @@ class Blocker:
 
     def release(self, watcher, again):
         """Give the lock back; if wanted, after another one has queued for it behind the statement.
-        patient: not by COMMENT, which has a snapshot while it waits, and CONCURRENTLY waits for it."""
-        if again and len(self.heirs) < 3 and not (self.patient and self.rel.kind in self.KINDS):
+        patient: the statement waits for older snapshots, and who waits here may have one."""
+        if again and len(self.heirs) < 3 and not self.patient:
             heir = Blocker(self.dbname, self.rel, self.patient)
             self.heirs.append((heir, threading.Thread(target=heir.take)))
             self.heirs[-1][1].start()
@@ -412,10 +419,9 @@ def observe_outside(server, case, predict):
         for sql in filter(None, [case.setup, case.prelude]):
             run(conn, sql)
         prediction = predict(conn, case) if predict else None
-        if server.major >= 15:
-            run(conn, 'select pg_stat_force_next_flush()')
+        run(conn, 'select pg_stat_force_next_flush()')
         before = snapshot(conn, xact=False)
-        patient = 'concurrently' in case.statement.lower()
+        patient = re.search(r'concurrently', case.statement, re.I) and not re.search(r'detach', case.statement, re.I)
         blockers = [Blocker(dbname, rel, patient) for rel in neighbourhood(watcher, before, case, prediction)]
         for blocker in blockers:
             blocker.take()

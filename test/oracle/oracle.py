@@ -15,7 +15,8 @@ import psycopg2
 
 sys.dont_write_bytecode = True
 
-from observe import (FIRST_USER_OID, HELD, LISTED, MODES, Effect, Pool, Server, observe_inside, observe_outside, run)
+from observe import (FIRST_USER_OID, HELD, MODES, Effect, Pool, Server, observe_inside,
+                     observe_outside, run)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BLOCKS = {'ShareUpdateExclusiveLock': 'nothing', 'ShareLock': 'writes',
@@ -254,7 +255,7 @@ def run_cases(server, cases, report, asked):
         try:
             result = None
             if 'session' not in case.flags:
-                result = observe_inside(pool.place(case), case, asked)
+                result = observe_inside(*pool.session(case), case, asked)
             if result is None or (result[2].error == NO_BLOCK and NO_BLOCK not in flag_values(case, 'error')):
                 result = observe_outside(server, case, asked)
             report.result(case, *result)
