@@ -66,8 +66,8 @@ mg_start demo "shared_buffers = 256MB" "max_wal_size = 8GB" "wal_level = minimal
 ok
 run_psql -f "$demo/tables.sql" || exit 1
 fill chat_message 20 "i, i % 10007, 'message number ' || i"
-fill users_user 15 "i, 'user' || i || '@example.com'"
-fill ads_impressioncounter 15 "i, i % 5000, date '2020-01-01' + i / 5000, i % 97"
+fill users_user 12 "i, 'user' || i || '@example.com'"
+fill ads_impressioncounter 12 "i, i % 5000, date '2020-01-01' + i / 5000, i % 97"
 run_psql -c 'ANALYZE' || exit 1
 step 'the extension'
 wait $! || mg_die "$(cat "$work/build.log")"

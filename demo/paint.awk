@@ -43,7 +43,7 @@ function message(code, indent)
 	title = substr($0, 14)
 	rule = title
 	gsub(/./, "=", rule)
-	print "\n" paint("1", title) "\n" paint("1", rule)
+	print "\n\n" paint("1", title) "\n" paint("1", rule)
 	next
 }
 

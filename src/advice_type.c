@@ -176,6 +176,7 @@ mg_only_checks(MgFootprint *fp, AlterTableCmd *cmd)
 	int32 newtypmod;
 
 	if (castNode(ColumnDef, cmd->def)->raw_default ||
+		mg_base_type(castNode(ColumnDef, cmd->def)) == NULL ||
 		!mg_try_type(castNode(ColumnDef, cmd->def)->typeName, &newtype, &newtypmod) ||
 		get_attnum(fp->target, cmd->name) == InvalidAttrNumber)
 		return false;

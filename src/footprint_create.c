@@ -6,7 +6,7 @@
  * and is not in its own footprint.  Follows transformCreateStmt() of
  * parse_utilcmd.c and DefineRelation() of tablecmds.c.
  */
-#include "mg_alter.h"
+#include "mg.h"
 
 #include "catalog/namespace.h"
 #include "nodes/nodeFuncs.h"
@@ -122,7 +122,7 @@ mg_calls_something(Node *node, void *context)
 
 /*
  * The constraint of the default partition once the new partition exists;
- * runs in mg_attempt().  Follows check_default_partition_contents().
+ * runs in mg_attempt_as_owner().  Follows check_default_partition_contents().
  */
 static void
 mg_default_constraint(void *arg)
@@ -130,15 +130,12 @@ mg_default_constraint(void *arg)
 	MgDefaultJob *job = arg;
 	ParseState *pstate = make_parsestate(NULL);
 	PartitionBoundSpec *bound;
-	MgIdentity self;
 
-	mg_become_owner(RelationGetRelid(job->parent), &self);
 	pstate->p_sourcetext = job->source;
 	bound = transformPartitionBound(pstate, job->parent, copyObject(job->bound));
 	job->constraint = get_proposed_default_constraint(get_qual_from_partbound(job->parent, bound));
 	job->constraint = map_partition_varattnos(job->constraint, 1, job->part, job->parent);
 	free_parsestate(pstate);
-	mg_become_self(&self);
 }
 
 /* The same, or NIL if it cannot be told. */
@@ -153,7 +150,7 @@ mg_proposed_constraint(MgFootprint *fp, PartitionBoundSpec *bound, Oid parent, O
 		return NIL;
 	job.parent = mg_relation_open(parent);
 	job.part = job.parent ? mg_relation_open(part) : NULL;
-	if (job.part && !mg_attempt(mg_default_constraint, &job, NULL))
+	if (job.part && !mg_attempt_as_owner(parent, mg_default_constraint, &job, NULL))
 		job.constraint = NIL;
 	if (job.part)
 		mg_relation_close(job.part);

@@ -16,8 +16,6 @@
  */
 #include "indexmatch.h"
 
-#include "mg_alter.h"
-
 #include "access/attmap.h"
 #include "catalog/pg_am.h"
 #include "commands/defrem.h"
@@ -197,7 +195,7 @@ mg_shape_element(MgShapeJob *job, int i, IndexElem *elem, const char *amname)
 		ResolveOpClass(elem->opclass, type, amname, shape->am));
 }
 
-/* The shape that a CREATE INDEX asks for; runs in mg_attempt(). */
+/* The shape that a CREATE INDEX asks for; runs in mg_attempt_as_owner(). */
 static void
 mg_shape_of_stmt(void *arg)
 {
@@ -205,7 +203,6 @@ mg_shape_of_stmt(void *arg)
 	MgIndexShape *shape = job->shape;
 	IndexStmt *stmt = copyObject(job->stmt);
 	const char *amname = stmt->accessMethod ? stmt->accessMethod : DEFAULT_INDEX_TYPE;
-	MgIdentity self;
 	int i = 0;
 	ListCell *lc;
 
@@ -227,14 +224,12 @@ mg_shape_of_stmt(void *arg)
 	foreach(lc, list_concat_copy(stmt->indexParams, stmt->indexIncludingParams))
 		mg_shape_element(job, i++, lfirst_node(IndexElem, lc), amname);
 
-	mg_become_owner(job->relid, &self);
 	if (shape->expressions != NIL)
 		shape->expressions = mg_plan_expressions(shape->expressions);
 	if (stmt->whereClause)
 		shape->predicate = mg_plan_predicate(stmt->whereClause);
 	shape->has_trees = shape->expressions != NIL || stmt->whereClause != NULL;
 	shape->planned = true;
-	mg_become_self(&self);
 }
 
 /* Does it take parse analysis to know what the index consists of? */

@@ -421,7 +421,7 @@ def observe_outside(server, case, predict):
         prediction = predict(conn, case) if predict else None
         run(conn, 'select pg_stat_force_next_flush()')
         before = snapshot(conn, xact=False)
-        patient = re.search(r'concurrently', case.statement, re.I) and not re.search(r'detach', case.statement, re.I)
+        patient = re.search(r'^(?!.* detach ).*\bconcurrently', case.statement, re.I) is not None
         blockers = [Blocker(dbname, rel, patient) for rel in neighbourhood(watcher, before, case, prediction)]
         for blocker in blockers:
             blocker.take()
