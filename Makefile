@@ -67,7 +67,7 @@ help:            ## this list
 demo:            ## play three migration stories on a throwaway server
 	@demo/demo.sh
 
-test:            ## build with -Werror, run every test layer on throwaway servers
+test:            ## build with -Werror and run all tests on throwaway servers
 	@test/run
 
 bench:           ## measure what the guard costs

@@ -38,8 +38,9 @@ FROM migration_guard.explain('ALTER TABLE users_user ALTER id TYPE bigint');
 
 -- A longer varchar is free:
 
-SELECT relation, lock_mode, rewrite, index_builds, bytes FROM
-migration_guard.explain('ALTER TABLE users_user ALTER email TYPE varchar(300)');
+SELECT relation, lock_mode, rewrite, index_builds, bytes
+FROM migration_guard.explain(
+  'ALTER TABLE users_user ALTER email TYPE varchar(300)');
 
 -- And to get rid of bloat?
 

@@ -236,7 +236,7 @@ mg_say_rest(MgFootprint *fp, StringInfo buf)
 		}
 	}
 	if (list_length(castNode(AlterTableStmt, fp->stmt)->cmds) > list_length(judged))
-		mg_say(buf, "Run the other subcommands of this ALTER TABLE by themselves.");
+		mg_say(buf, "Run the other subcommands of this ALTER TABLE by themselves first.");
 }
 
 /*
@@ -275,14 +275,16 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 		   tag, block, block, size, BLCKSZ, name, set, where, block, block, tag);
 }
 
-/* NOT NULL without a scan under a strong lock: a valid CHECK proves it. */
+/*
+ * NOT NULL without a scan under a strong lock: a valid CHECK proves it.  table
+ * is the relation's name, with ONLY or without.
+ */
 void
-mg_sql_not_null(MgFootprint *fp, StringInfo buf, const char *column)
+mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column)
 {
-	char *check = ChooseConstraintName(get_rel_name(fp->target), column, "not_null",
-									   get_rel_namespace(fp->target), NIL);
+	char *check = ChooseConstraintName(get_rel_name(relid), column, "not_null",
+									   get_rel_namespace(relid), NIL);
 	const char *name = quote_identifier(check);
-	const char *table = mg_target(fp);
 	bool only = strncmp(table, "ONLY ", strlen("ONLY ")) == 0;
 
 	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NOT NULL)%s NOT VALID", table, name,
@@ -314,10 +316,23 @@ mg_base_type(ColumnDef *def)
 	int32 typmod;
 
 	if (mg_text_serial(def->typeName) || !mg_try_type(def->typeName, &typid, &typmod) ||
-		*mg_text_domain_check(typid, def->colname) == '\0')
+		*mg_text_domain_check(typid, def->colname ? def->colname : "value") == '\0')
 		return NULL;
 	typid = getBaseTypeAndTypmod(typid, &typmod);
 	return format_type_with_typemod(typid, typmod);
+}
+
+/* " DEFAULT NULL" where a domain would supply another default, else "". */
+static const char *
+mg_domain_default(ColumnDef *def)
+{
+	Oid typid;
+	int32 typmod;
+
+	if (!mg_try_type(def->typeName, &typid, &typmod) || get_typtype(typid) != TYPTYPE_DOMAIN ||
+		get_typdefault(typid) == NULL)
+		return "";
+	return " DEFAULT NULL";
 }
 
 /*
@@ -343,6 +358,8 @@ mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *nod
 		appendStringInfo(&text, " COMPRESSION %s", quote_identifier(def->compression));
 	if (def->collClause)
 		appendStringInfo(&text, " COLLATE %s", NameListToQuotedString(def->collClause->collname));
+	if (expr && is_volatile && type == NULL)
+		appendStringInfoString(&text, mg_domain_default(def));
 	if (expr && !is_volatile)
 		appendStringInfo(&text, " DEFAULT %s%s", expr,
 						 mg_column_clause(def, CONSTR_NOTNULL) ? " NOT NULL" : "");

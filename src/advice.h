@@ -11,7 +11,8 @@
  *   advice_type.c     ALTER COLUMN TYPE with a rewrite
  *   advice_dependents.c   ALTER COLUMN TYPE without
  *   advice_check.c    CHECK, FOREIGN KEY, VALIDATE
- *   advice_table.c    partitions, rewrites of whole tables
+ *   advice_partition.c   ATTACH, DETACH, CREATE TABLE PARTITION OF
+ *   advice_table.c    rewrites of whole tables
  *
  * Advice is text for people and for programs: every statement stands on a
  * line of its own and ends with a semicolon, sentences never do.  Statements
@@ -40,7 +41,7 @@ extern List *mg_constraints(MgFootprint *fp, MgFinding *finding, ConstrType cont
 extern bool mg_has_cause(MgFootprint *fp, Node *node, MgCause cause);
 extern void mg_say_rest(MgFootprint *fp, StringInfo buf);
 extern void mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where);
-extern void mg_sql_not_null(MgFootprint *fp, StringInfo buf, const char *column);
+extern void mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column);
 extern void mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *node,
 							  bool fill);
 extern void mg_say_apart(MgFootprint *fp, StringInfo buf, const char *what);
@@ -60,6 +61,7 @@ extern void mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd);
 
 /* advice_index.c */
 extern bool mg_sql_index_again(StringInfo buf, Oid index);
+extern void mg_sql_partition_lacks(StringInfo buf, Oid parent, Oid partition);
 
 /* A constraint with the column that it was written next to, if any. */
 typedef struct MgConstraint
@@ -85,6 +87,7 @@ extern const char *mg_text_domain_check(Oid typid, const char *column);
 extern const char *mg_text_index_body(MgFootprint *fp, IndexStmt *stmt);
 extern const char *mg_text_index_def(Oid indexid); /* " USING btree (a)" and all that follows */
 extern const char *mg_text_using(const char *method);
+extern const char *mg_text_constraint(Oid conid);
 extern bool mg_try_type(TypeName *name, Oid *typid, int32 *typmod);
 
 /* advice_source.c: likewise */
@@ -112,7 +115,6 @@ extern char *mg_advise_set_logged(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_set_access_method(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_set_tablespace(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_attach_partition(MgFootprint *fp, MgFinding *finding);
-extern char *mg_advise_attach_partition_index(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_detach_partition(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_create_partition(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_create_index(MgFootprint *fp, MgFinding *finding);

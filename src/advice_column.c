@@ -34,6 +34,29 @@ mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type, const char 
 	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
 }
 
+/* Does the domain, or one that it is made of, refuse nulls? */
+static bool
+mg_domain_not_null(ColumnDef *def)
+{
+	Oid typid;
+	int32 typmod;
+	bool result = false;
+
+	if (!mg_try_type(def->typeName, &typid, &typmod))
+		return false;
+	while (!result && get_typtype(typid) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+
+		if (!HeapTupleIsValid(tuple))
+			break;
+		result = ((Form_pg_type) GETSTRUCT(tuple))->typnotnull;
+		typid = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
 /* A default that every row computes for itself, or a domain that checks each of them. */
 static void
 mg_advise_default(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node)
@@ -56,10 +79,12 @@ mg_advise_default(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *nod
 		mg_sql_backfill(buf, fp->target, psprintf("%s = DEFAULT", column),
 						psprintf("%s IS NULL", column));
 	}
+	else if (base && expr == NULL && mg_domain_not_null(def))
+		mg_say(buf, "Fill it in batches with commits between, then:");
 	if (base)
 		mg_sql_domain_check(fp, buf, def->typeName, def->colname);
 	if (mg_wants_not_null(def) && (expr == NULL || is_volatile))
-		mg_sql_not_null(fp, buf, def->colname);
+		mg_sql_not_null(buf, fp->target, mg_target(fp), def->colname);
 }
 
 /* serial and GENERATED ... AS IDENTITY: a sequence first, ownership last. */
@@ -87,7 +112,7 @@ mg_advise_sequence(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *no
 		mg_sql(buf, "ALTER SEQUENCE %s OWNED BY %s.%s", sequence, table, column);
 	mg_sql_backfill(buf, fp->target, psprintf("%s = DEFAULT", column),
 					psprintf("%s IS NULL", column));
-	mg_sql_not_null(fp, buf, def->colname);
+	mg_sql_not_null(buf, fp->target, mg_target(fp), def->colname);
 	if (identity == NULL)
 		return;
 	mg_sql(buf, "BEGIN");
@@ -136,7 +161,7 @@ mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *n
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", column, plain),
 					psprintf("%s IS NULL", column));
 	if (mg_column_clause(def, CONSTR_NOTNULL))
-		mg_sql_not_null(fp, buf, def->colname);
+		mg_sql_not_null(buf, fp->target, mg_target(fp), def->colname);
 }
 
 char *
@@ -184,7 +209,7 @@ mg_advise_add_column_not_null(MgFootprint *fp, MgFinding *finding)
 		mg_say_apart(fp, &buf, "otherwise add the column without NOT NULL");
 		mg_sql_add_column(fp, &buf, finding, lfirst(lc), false);
 		mg_say(&buf, "Fill it in batches with commits between, then make it NOT NULL:");
-		mg_sql_not_null(fp, &buf, def->colname);
+		mg_sql_not_null(&buf, fp->target, mg_target(fp), def->colname);
 	}
 	return buf.data;
 }
@@ -210,7 +235,7 @@ mg_advise_set_not_null(MgFootprint *fp, MgFinding *finding)
 		if (list_member(done, column))
 			continue;
 		done = lappend(done, column);
-		mg_sql_not_null(fp, &buf, task->column);
+		mg_sql_not_null(&buf, fp->target, mg_target(fp), task->column);
 	}
 	return buf.data;
 }

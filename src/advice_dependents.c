@@ -42,21 +42,6 @@ mg_text_alter_type(MgFootprint *fp, AlterTableCmd *cmd)
 					expr ? " USING " : "", expr ? expr : "");
 }
 
-typedef struct MgConstraintDef
-{
-	Oid conid;
-	char *text;
-} MgConstraintDef;
-
-/* "ALTER TABLE t ADD CONSTRAINT c CHECK (...)", of a constraint that is there. */
-static void
-mg_constraint_command(void *arg)
-{
-	MgConstraintDef *d = arg;
-
-	d->text = pg_get_constraintdef_command(d->conid);
-}
-
 /*
  * The constraint that was declared, behind one of a partition or a child;
  * InvalidOid if that is not one of the table that the statement names.
@@ -174,7 +159,7 @@ typedef struct MgDetour
 static bool
 mg_detour_constraint(MgDetour *detour, Oid conid)
 {
-	MgConstraintDef d = {.conid = conid};
+	const char *text = mg_text_constraint(conid);
 	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
 	const char *name;
 	const char *table;
@@ -188,10 +173,10 @@ mg_detour_constraint(MgDetour *detour, Oid conid)
 			  get_rel_relkind(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid) ==
 				  RELKIND_PARTITIONED_TABLE;
 	ReleaseSysCache(tuple);
-	if (refused || !mg_attempt(mg_constraint_command, &d, NULL) || d.text == NULL)
+	if (refused || text == NULL)
 		return false;
 	mg_sql(&detour->drop, "ALTER TABLE %s DROP CONSTRAINT %s", table, name);
-	mg_sql(&detour->add, "%s NOT VALID", d.text);
+	mg_sql(&detour->add, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", table, name, text);
 	mg_sql(&detour->after, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
 	return true;
 }
@@ -312,7 +297,6 @@ mg_advise_alter_column_type_dependents(MgFootprint *fp, MgFinding *finding)
 		mg_say_detour(fp, &buf, &detour, alter.data);
 		return buf.data;
 	}
-	mg_say_apart(fp, &buf, "let a new column take the place of the old one");
 	foreach(lc, mg_type_changes(fp))
 		mg_sql_swap(fp, &buf, lfirst(lc));
 	return buf.data;

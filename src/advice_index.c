@@ -271,27 +271,48 @@ mg_constraint_body(Constraint *con, List *keys, bool in_constraint)
 
 /* Columns of a primary key that are nullable so far are made NOT NULL first. */
 static void
-mg_sql_key_not_null(MgFootprint *fp, StringInfo buf, List *keys)
+mg_sql_key_not_null(StringInfo buf, Oid relid, const char *table, List *keys)
 {
 	ListCell *lc;
 
 	foreach(lc, keys)
 	{
-		AttrNumber attnum = get_attnum(fp->target, strVal(lfirst(lc)));
-		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(fp->target),
-										  Int16GetDatum(attnum));
+		AttrNumber attnum = get_attnum(relid, strVal(lfirst(lc)));
+		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+		bool not_null = false;
 
-		if (HeapTupleIsValid(tuple) && ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull)
-		{
-			ReleaseSysCache(tuple);
-			continue;
-		}
 		if (HeapTupleIsValid(tuple))
+		{
+			not_null = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
 			ReleaseSysCache(tuple);
+		}
 		else
 			mg_say(buf, "Fill the new column in batches, then go on:");
-		mg_sql_not_null(fp, buf, strVal(lfirst(lc)));
+		if (!not_null)
+			mg_sql_not_null(buf, relid, table, strVal(lfirst(lc)));
 	}
+}
+
+/* Names of the key columns of an index, as String; an expression has none. */
+static List *
+mg_index_keys(Oid index)
+{
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	List *keys = NIL;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+
+		for (int i = 0; i < form->indnkeyatts; i++)
+		{
+			char *name = get_attname(form->indrelid, form->indkey.values[i], true);
+
+			keys = lappend(keys, makeString(name ? name : "expr"));
+		}
+		ReleaseSysCache(tuple);
+	}
+	return keys;
 }
 
 /* One constraint: index first, constraint from it. */
@@ -316,7 +337,7 @@ mg_sql_index_constraint(MgFootprint *fp, StringInfo buf, MgFinding *finding, MgC
 	if (item->column)
 		mg_sql_add_column(fp, buf, finding, item->node, true);
 	if (primary)
-		mg_sql_key_not_null(fp, buf, keys);
+		mg_sql_key_not_null(buf, fp->target, mg_target(fp), keys);
 	mg_sql_planned(buf, fp->target, name, &plan);
 }
 
@@ -377,19 +398,8 @@ mg_advise_primary_key_using_index(MgFootprint *fp, MgFinding *finding)
 	{
 		Constraint *con = ((MgConstraint *) lfirst(lc))->con;
 		Oid index = get_relname_relid(con->indexname, get_rel_namespace(fp->target));
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		List *keys = NIL;
 
-		if (HeapTupleIsValid(tuple))
-		{
-			Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
-			for (int i = 0; i < form->indnkeyatts; i++)
-				keys = lappend(keys,
-							   makeString(get_attname(fp->target, form->indkey.values[i], false)));
-			ReleaseSysCache(tuple);
-		}
-		mg_sql_key_not_null(fp, &buf, keys);
+		mg_sql_key_not_null(&buf, fp->target, mg_target(fp), mg_index_keys(index));
 		mg_sql(&buf, "ALTER TABLE %s ADD CONSTRAINT %s PRIMARY KEY USING INDEX %s%s",
 			   mg_qualified_name(fp->target),
 			   quote_identifier(con->conname ? con->conname : con->indexname),
@@ -455,6 +465,13 @@ mg_advise_reindex(MgFootprint *fp, MgFinding *finding)
 		return buf.data;
 	foreach(lc, finding->tasks)
 	{
+		Oid index = ((MgTask *) lfirst(lc))->index;
+
+		if (OidIsValid(index) && !get_index_isvalid(index) && !mg_index_flags(index).exclusion)
+			mg_sql(&buf, "REINDEX INDEX CONCURRENTLY %s", mg_qualified_name(index));
+	}
+	foreach(lc, finding->tasks)
+	{
 		MgTask *task = lfirst(lc);
 
 		if (OidIsValid(task->index) && mg_index_flags(task->index).exclusion)
@@ -503,29 +520,6 @@ mg_index_constraint_kind(Oid index)
 	return mg_index_flags(index).primary ? "PRIMARY KEY" : "UNIQUE";
 }
 
-/* Names of an index's columns, as it knows them, joined. */
-static const char *
-mg_index_columns(Oid index)
-{
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
-		for (int i = 0; i < form->indnkeyatts; i++)
-		{
-			char *column = get_attname(form->indrelid, form->indkey.values[i], true);
-
-			appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", column ? column : "expr");
-		}
-		ReleaseSysCache(tuple);
-	}
-	return buf.data;
-}
-
 /* The body of an index as the body of a constraint: no access method; NULL if more differs. */
 static const char *
 mg_body_of_constraint(const char *body)
@@ -549,7 +543,7 @@ mg_plan_like(Oid index, MgIndexPlan *plan)
 	plan->constraint = mg_index_constraint_kind(index);
 	plan->attributes = "";
 	plan->unique = mg_index_flags(index).unique ? "UNIQUE " : "";
-	plan->columns = mg_index_columns(index);
+	plan->columns = mg_join_columns(mg_index_keys(index));
 	plan->label = plan->constraint == NULL ? "idx" : plan->constraint[0] == 'P' ? "pkey" : "key";
 	if (plan->constraint && mg_index_flags(index).deferrable)
 		plan->attributes = " DEFERRABLE";
@@ -570,31 +564,23 @@ mg_sql_index_again(StringInfo buf, Oid index)
 						  quote_identifier(get_rel_name(index)), &plan);
 }
 
-char *
-mg_advise_attach_partition_index(MgFootprint *fp, MgFinding *finding)
+/* The indexes of a parent that a partition to be attached lacks. */
+void
+mg_sql_partition_lacks(StringInfo buf, Oid parent, Oid partition)
 {
-	AlterTableCmd *cmd = mg_subcommand(fp, linitial(mg_nodes(finding)));
-	StringInfoData buf;
-	Oid partition;
 	ListCell *lc;
 
-	initStringInfo(&buf);
-	if (cmd == NULL || cmd->subtype != AT_AttachPartition)
-		return NULL;
-	partition = RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, true);
-	if (!OidIsValid(partition))
-		return NULL;
-	mg_say_apart(fp, &buf, "build what the parent has on the partition, then attach it");
-	foreach(lc, mg_index_list(fp->target))
+	foreach(lc, mg_index_list(parent))
 	{
+		Oid index = lfirst_oid(lc);
 		MgIndexPlan plan;
 
-		if (OidIsValid(mg_partition_index_match(lfirst_oid(lc), fp->target, partition)))
+		if (OidIsValid(mg_partition_index_match(index, parent, partition)))
 			continue;
-		if (!mg_plan_like(lfirst_oid(lc), &plan) ||
-			!mg_sql_planned(&buf, partition, mg_index_name(partition, &plan), &plan))
-			mg_say(&buf, "The partition needs an index like %s.",
-				   mg_qualified_name(lfirst_oid(lc)));
+		if (mg_index_flags(index).primary)
+			mg_sql_key_not_null(buf, partition, mg_qualified_name(partition), mg_index_keys(index));
+		if (!mg_plan_like(index, &plan) ||
+			!mg_sql_planned(buf, partition, mg_index_name(partition, &plan), &plan))
+			mg_say(buf, "The partition needs an index like %s.", mg_qualified_name(index));
 	}
-	return buf.data;
 }

@@ -470,3 +470,37 @@ mg_text_index_def(Oid indexid)
 
 	return mg_attempt(mg_index_def, &d, NULL) ? d.text : NULL;
 }
+
+typedef struct MgConstraintDef
+{
+	Oid conid;
+	const char *text;
+} MgConstraintDef;
+
+static void
+mg_constraint_def(void *arg)
+{
+	MgConstraintDef *d = arg;
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(d->conid));
+	const char *def;
+	char *prefix;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ",
+					  mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid),
+					  quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)));
+	ReleaseSysCache(tuple);
+	def = pg_get_constraintdef_command(d->conid);
+	if (strncmp(def, prefix, strlen(prefix)) == 0)
+		d->text = def + strlen(prefix);
+}
+
+/* What follows the name in ADD CONSTRAINT, of a constraint that is there. */
+const char *
+mg_text_constraint(Oid conid)
+{
+	MgConstraintDef d = {.conid = conid};
+
+	return mg_attempt(mg_constraint_def, &d, NULL) ? d.text : NULL;
+}

@@ -187,6 +187,23 @@ mg_only_checks(MgFootprint *fp, AlterTableCmd *cmd)
 	return oldtype == newtype && oldtypmod == newtypmod;
 }
 
+/* Columns cannot be added to typed tables, nor triggers to composite types. */
+static bool
+mg_can_add_columns(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		result = form->relkind != RELKIND_COMPOSITE_TYPE && !OidIsValid(form->reloftype);
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
 /* The trigger that keeps the new column in step, and the backfill. */
 static void
 mg_sql_sync(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd, const char *fresh,
@@ -227,6 +244,11 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 	const char *function =
 		quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), trigger);
 
+	if (!mg_can_add_columns(fp->target))
+	{
+		mg_say(buf, "There is no online form for a table of a composite type.");
+		return;
+	}
 	if (type == NULL || mg_text_using_expr(fp, cmd, NULL) == NULL ||
 		mg_text_using_expr(fp, cmd, "new") == NULL)
 	{
@@ -235,6 +257,7 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 			   "then rename it.");
 		return;
 	}
+	mg_say_apart(fp, buf, "let a new column take the place of the old one");
 	mg_sql(buf, "ALTER TABLE %s ADD COLUMN %s %s", table, fresh, type);
 	mg_sql_sync(fp, buf, cmd, fresh, quote_identifier(trigger), function);
 	if (base)
@@ -275,7 +298,6 @@ mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 			mg_sql_domain_check(fp, &buf, castNode(ColumnDef, cmd->def)->typeName, cmd->name);
 			continue;
 		}
-		mg_say_apart(fp, &buf, "let a new column take the place of the old one");
 		mg_sql_swap(fp, &buf, cmd);
 	}
 	return buf.data;

@@ -24,6 +24,15 @@ mg_dependee_name(const ObjectAddress *object)
 	return description ? description : "an object that is gone";
 }
 
+/* The lock on a relation that does not go as a whole itself. */
+static void
+mg_part_effect(MgDrop *drop, Oid relid, LOCKMODE lockmode, MgRole role, const char *reason)
+{
+	if (OidIsValid(relid) && !mg_relation_doomed(drop, relid) &&
+		!IsToastNamespace(get_rel_namespace(relid)))
+		mg_effect(drop->fp, relid, lockmode, role, reason);
+}
+
 /* The relation goes as a whole: what is locked, heap_drop_with_catalog() and index_drop() say. */
 static void
 mg_doomed_relation(MgDrop *drop, MgDoomed *it)
@@ -53,13 +62,8 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 		mg_note(eff, "it is dropped together with %s", mg_dependee_name(&it->dependee));
 
 	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
-	{
-		Oid table = IndexGetRelation(relid, true);
-
-		if (OidIsValid(table))
-			mg_effect(drop->fp, table, AccessExclusiveLock, MG_ROLE_OTHER,
-					  psprintf("its index \"%s\" is dropped", name));
-	}
+		mg_part_effect(drop, IndexGetRelation(relid, true), AccessExclusiveLock, MG_ROLE_OTHER,
+					   psprintf("its index \"%s\" is dropped", name));
 	else if (get_rel_relispartition(relid))
 	{
 		Oid parent = get_partition_parent(relid, true);
@@ -67,13 +71,13 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 
 		if (!OidIsValid(parent))
 			return;
-		mg_effect(drop->fp, parent, AccessExclusiveLock, MG_ROLE_PARENT,
-				  psprintf("its partition \"%s\" is dropped", name));
+		mg_part_effect(drop, parent, AccessExclusiveLock, MG_ROLE_PARENT,
+					   psprintf("its partition \"%s\" is dropped", name));
 		default_partition = get_default_partition_oid(parent);
-		if (OidIsValid(default_partition) && default_partition != relid)
-			mg_effect(drop->fp, default_partition, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
-					  psprintf("its partition constraint changes, because \"%s\" is dropped",
-							   name));
+		if (default_partition != relid)
+			mg_part_effect(drop, default_partition, AccessExclusiveLock, MG_ROLE_DEFAULT_PARTITION,
+						   psprintf("its partition constraint changes, because \"%s\" is dropped",
+									name));
 	}
 }
 
@@ -94,14 +98,6 @@ mg_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid objid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return tuple;
-}
-
-static void
-mg_part_effect(MgDrop *drop, Oid relid, LOCKMODE lockmode, MgRole role, const char *reason)
-{
-	if (OidIsValid(relid) && !mg_relation_doomed(drop, relid) &&
-		!IsToastNamespace(get_rel_namespace(relid)))
-		mg_effect(drop->fp, relid, lockmode, role, reason);
 }
 
 /* A constraint: its table.  RemoveConstraintById(). */

@@ -169,33 +169,47 @@ mg_effect(MgFootprint *fp, Oid relid, LOCKMODE lockmode, MgRole role, const char
 	return eff;
 }
 
+/* psprintf() for functions that take a format themselves. */
+static char *mg_vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0);
+
+static char *
+mg_vformat(const char *fmt, va_list args)
+{
+	size_t		size = 128;
+
+	for (;;)
+	{
+		char	   *text = palloc(size);
+		va_list		copy;
+		size_t		needed;
+
+		va_copy(copy, args);
+		needed = pvsnprintf(text, size, fmt, copy);
+		va_end(copy);
+		if (needed < size)
+			return text;
+		pfree(text);
+		size = needed;
+	}
+}
+
 /* Say something about an effect, once. */
 void
 mg_note(MgEffect *eff, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
+	char	   *reason;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
-
+	va_start(args, fmt);
+	reason = mg_vformat(fmt, args);
+	va_end(args);
 	foreach(lc, eff->reasons)
 	{
-		if (strcmp((char *) lfirst(lc), buf.data) == 0)
+		if (strcmp((char *) lfirst(lc), reason) == 0)
 			return;
 	}
-	eff->reasons = lappend(eff->reasons, buf.data);
+	eff->reasons = lappend(eff->reasons, reason);
 }
 
 /* Add a piece of work to an effect; the caller fills in names and reason. */
@@ -229,26 +243,15 @@ mg_has_work(const MgEffect *eff, MgWork work)
 void
 mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt,...)
 {
-	StringInfoData buf;
+	va_list		args;
 
 	if (fp->problem)
 		return;
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&buf, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
 	fp->problem = palloc0(sizeof(MgProblem));
 	fp->problem->sqlerrcode = sqlerrcode;
-	fp->problem->message = buf.data;
+	va_start(args, fmt);
+	fp->problem->message = mg_vformat(fmt, args);
+	va_end(args);
 }
 
 /*
@@ -508,7 +511,7 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 List *
 mg_tree(Oid relid, bool inh)
 {
-	if (inh && has_subclass(relid))
+	if (inh && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) && has_subclass(relid))
 		return find_all_inheritors(relid, NoLock, NULL);
 	return list_make1_oid(relid);
 }

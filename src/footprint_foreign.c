@@ -159,6 +159,20 @@ mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape)
 	return true;
 }
 
+/* Are two shapes the same? */
+static bool
+mg_fkey_same(const MgFkeyShape *a, const MgFkeyShape *b)
+{
+	for (int i = 0; i < Min(a->nkeys, b->nkeys); i++)
+	{
+		if (a->conkey[i] != b->conkey[i] || a->confkey[i] != b->confkey[i])
+			return false;
+	}
+	return a->confrelid == b->confrelid && a->nkeys == b->nkeys &&
+		a->deferrable == b->deferrable && a->deferred == b->deferred &&
+		a->updtype == b->updtype && a->deltype == b->deltype && a->matchtype == b->matchtype;
+}
+
 /* Has the partition a valid foreign key of that shape that has no parent yet? */
 bool
 mg_fkey_find(Oid partition, const MgFkeyShape *shape)
@@ -177,7 +191,7 @@ mg_fkey_find(Oid partition, const MgFkeyShape *shape)
 		form = (Form_pg_constraint) GETSTRUCT(tuple);
 		mg_fkey_shape(tuple, &other);
 		same = form->convalidated && !OidIsValid(form->conparentid) &&
-			memcmp(&other, shape, sizeof(MgFkeyShape)) == 0;
+			mg_fkey_same(&other, shape);
 		ReleaseSysCache(tuple);
 		if (same)
 			return true;

@@ -219,37 +219,23 @@ mg_verify_rows(MgFootprint *fp, Oid relid, List *qual, MgCause cause, Node *node
 		: "every row is checked against the bounds of the partition";
 }
 
-/*
- * The rows of the default partition that a new partition might claim, for
- * CREATE TABLE ... PARTITION OF.  spec is raw and only read.
- */
-void
-mg_verify_default_partition(MgFootprint *fp, Oid parent, PartitionBoundSpec *spec,
-							Oid default_partition, MgCause cause, Node *node)
-{
-	MgBound		bound = {.parent = parent,.spec = copyObject(spec),
-	.default_partition = default_partition};
-	bool		known = mg_bound_known(&bound);
-
-	mg_verify_rows(fp, default_partition, known ? bound.default_qual : NIL, cause, node, true);
-}
-
 /* ------------------------------------------------------------------------
  * ATTACH PARTITION
  * ------------------------------------------------------------------------ */
 
 /* An index of the parent on one table: adopted, or built. */
 static void
-mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node)
+mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node, List **used)
 {
 	MgEffect   *eff = mg_effect(cx->fp, relid, AccessExclusiveLock, MG_ROLE_CHILD, NULL);
-	Oid			match = mg_partition_index_match(parent_index, cx->relid, relid);
+	Oid			match = mg_partition_index_match_unused(parent_index, cx->relid, relid, *used);
 	MgTask	   *task;
 	ListCell   *lc;
 
 	check_stack_depth();
 	if (OidIsValid(match))
 	{
+		*used = lappend_oid(*used, match);
 		mg_note(eff, "its index \"%s\" becomes part of \"%s\"", get_rel_name(match),
 				get_rel_name(parent_index));
 		/* one of a deeper level is found by the recursion of CREATE INDEX */
@@ -260,7 +246,7 @@ mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node)
 	else if (eff->relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		foreach(lc, find_inheritance_children(relid, NoLock))
-			mg_attach_index(cx, parent_index, lfirst_oid(lc), node);
+			mg_attach_index(cx, parent_index, lfirst_oid(lc), node, used);
 	}
 	else if (eff->relkind == RELKIND_RELATION)
 	{
@@ -276,6 +262,7 @@ mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node)
 static void
 mg_attach_indexes(MgAlter *cx, Oid relid, Node *node)
 {
+	List	   *used = NIL;
 	ListCell   *lc;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
@@ -286,7 +273,7 @@ mg_attach_indexes(MgAlter *cx, Oid relid, Node *node)
 			continue;
 		mg_effect(cx->fp, lfirst_oid(lc), ShareUpdateExclusiveLock, MG_ROLE_INDEX,
 				  "the index gets another part");
-		mg_attach_index(cx, lfirst_oid(lc), relid, node);
+		mg_attach_index(cx, lfirst_oid(lc), relid, node, &used);
 	}
 }
 

@@ -139,7 +139,9 @@ mg_drop_lock_partitions(MgFootprint *fp, Oid index)
 		return;
 	foreach(lc, mg_tree(table, true))
 		mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_OTHER,
-				  psprintf("the partitioned index \"%s\" is dropped", get_rel_name(index)));
+				  lfirst_oid(lc) == table
+					  ? NULL
+					  : psprintf("the partitioned index \"%s\" is dropped", get_rel_name(index)));
 }
 
 /* Resolve the names.  Returns a List of ObjectAddress; a problem may be recorded. */

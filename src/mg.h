@@ -219,16 +219,16 @@ extern void mg_relation_close(Relation rel);
  * ------------------------------------------------------------------------ */
 extern void mg_footprint_alter_table(MgFootprint *fp, Node *stmt);	/* footprint_alter.c */
 extern void mg_footprint_create_index(MgFootprint *fp, Node *stmt); /* footprint_index.c: IndexStmt */
-extern void mg_footprint_reindex(MgFootprint *fp, Node *stmt);	/* footprint_index.c: ReindexStmt */
+extern void mg_footprint_reindex(MgFootprint *fp, Node *stmt);	/* footprint_reindex.c: ReindexStmt */
 extern void mg_footprint_drop(MgFootprint *fp, Node *stmt); /* footprint_table.c: DropStmt */
 extern void mg_footprint_rename(MgFootprint *fp, Node *stmt);	/* footprint_table.c: RenameStmt */
 extern void mg_footprint_depends(MgFootprint *fp, Node *stmt);	/* footprint_table.c:
 																 * AlterObjectDependsStmt */
-extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt);	/* footprint_table.c:
+extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt);	/* footprint_storage.c:
 																 * AlterTableMoveAllStmt */
-extern void mg_footprint_cluster(MgFootprint *fp, Node *stmt);	/* footprint_table.c: ClusterStmt */
-extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt);	/* footprint_table.c: VacuumStmt */
-extern void mg_footprint_create_table(MgFootprint *fp, Node *stmt); /* footprint_table.c: CreateStmt */
+extern void mg_footprint_cluster(MgFootprint *fp, Node *stmt);	/* footprint_storage.c: ClusterStmt */
+extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt);	/* footprint_storage.c: VacuumStmt */
+extern void mg_footprint_create_table(MgFootprint *fp, Node *stmt); /* footprint_create.c: CreateStmt */
 
 /* helpers shared by the footprint files */
 extern List *mg_tree(Oid relid, bool inh);	/* the relation, and its descendants if inh; OIDs */
@@ -239,14 +239,10 @@ extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const 
 extern char *mg_relkind_unsupported(char relkind);	/* footprint_index.c: core's errdetail */
 extern bool mg_option_is_on(const DefElem *option); /* footprint_reindex.c: never raises */
 
-/* droplocks.c: the same as mg_drop_effects() for several objects, that may depend on each other;
- * objects: List of ObjectAddress *; lock_named: effects on those themselves, too */
+/* droplocks.c: what deleting objects (List of ObjectAddress *, which may depend on each other) locks;
+ * lock_named: effects on those themselves, too.  Returns all that goes, those named first. */
 extern List *mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior,
 							 bool lock_named);
-
-/* footprint_partition.c: CREATE TABLE ... PARTITION OF and the default partition */
-extern void mg_verify_default_partition(MgFootprint *fp, Oid parent, PartitionBoundSpec *spec,
-										Oid default_partition, MgCause cause, Node *node);
 
 /* coreproof.c: do NOT NULL marks and valid CHECK constraints imply test for every row? */
 extern bool mg_constraints_imply(Oid relid, List *test, List *dropped_constraints);

@@ -117,7 +117,7 @@ const MgRule mg_rules[] = {
 	 "ATTACH PARTITION that reads the new or the default partition in full",
 	 "first add and VALIDATE a CHECK that proves the partition's bounds"},
 	{"attach_partition_index", "MG118", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
-	 MG_CAUSE_ATTACH_PARTITION_INDEX, true, NULL, mg_advise_attach_partition_index,
+	 MG_CAUSE_ATTACH_PARTITION_INDEX, true, NULL, mg_advise_attach_partition,
 	 "ATTACH PARTITION that builds indexes of the parent on the new partition",
 	 "first CREATE INDEX CONCURRENTLY on the partition"},
 	{"detach_partition", "MG119", MG_BLOCKING, "DETACH PARTITION from", MG_BLOCK,
@@ -312,9 +312,20 @@ mg_pick_blocked(MgFootprint *fp, MgFinding *finding)
 }
 
 /*
- * Pick the relation, and find the strongest lock on it and on its indexes: who
- * wants to read a table has to lock its indexes, too.
+ * Does a lock on one relation keep others from the picked one, too?  Who wants
+ * to read a table has to lock its indexes, and who wants to read a partitioned
+ * one also its partitions.
  */
+static bool
+mg_is_part_of(MgEffect *eff, MgEffect *pick)
+{
+	if (eff == pick || mg_is_index_of(eff, pick->relid))
+		return true;
+	return pick->relkind == RELKIND_PARTITIONED_TABLE &&
+		   (eff->role == MG_ROLE_CHILD || eff->role == MG_ROLE_INDEX);
+}
+
+/* Pick the relation, and find the strongest lock on it and on its parts. */
 static void
 mg_pick_relation(MgFootprint *fp, MgFinding *finding)
 {
@@ -327,7 +338,7 @@ mg_pick_relation(MgFootprint *fp, MgFinding *finding)
 	{
 		MgEffect *eff = lfirst(lc);
 
-		if (eff == pick || mg_is_index_of(eff, pick->relid))
+		if (mg_is_part_of(eff, pick))
 			finding->lockmode = Max(finding->lockmode, mg_effective_lock(fp, eff));
 	}
 }

@@ -414,6 +414,20 @@ mg_emit_effect(MgDryRun *run, MgFootprint *fp, MgEffect *eff)
 	tuplestore_putvalues(run->rsinfo->setResult, run->rsinfo->setDesc, values, nulls);
 }
 
+/* A task without work only carries the finding of a rule. */
+static bool
+mg_has_any_work(MgEffect *eff)
+{
+	ListCell *lc;
+
+	foreach(lc, eff->tasks)
+	{
+		if (((MgTask *) lfirst(lc))->work != MG_WORK_NONE)
+			return true;
+	}
+	return false;
+}
+
 /* What is locked with ShareUpdateExclusiveLock or stronger, or worked on. */
 static void
 mg_emit_footprint(MgDryRun *run, MgFootprint *fp)
@@ -424,7 +438,7 @@ mg_emit_footprint(MgDryRun *run, MgFootprint *fp)
 	{
 		MgEffect *eff = lfirst(lc);
 
-		if (eff->lockmode >= ShareUpdateExclusiveLock || eff->tasks != NIL)
+		if (eff->lockmode >= ShareUpdateExclusiveLock || mg_has_any_work(eff))
 			mg_emit_effect(run, fp, eff);
 	}
 }

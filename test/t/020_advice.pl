@@ -223,6 +223,13 @@ CREATE DOMAIN tiny AS small CHECK (VALUE > 0 OR VALUE = -1) NOT NULL;",
   WHERE conname = 'big_x_check') FROM big},
 	},
 	{
+		name => 'add_column_rewrite: domain with a volatile default',
+		state => 'MG101',
+		setup => "$table CREATE DOMAIN rnd AS float8 DEFAULT random();",
+		sql => q{ALTER TABLE big ADD COLUMN x rnd},
+		check => q{SELECT count(DISTINCT x) > 2900 FROM big},
+	},
+	{
 		name => 'add_column_rewrite and add_unique of one column',
 		state => 'MG107',
 		sql => q{ALTER TABLE big ADD COLUMN x uuid DEFAULT gen_random_uuid() UNIQUE},
@@ -318,6 +325,28 @@ ALTER TABLE big VALIDATE CONSTRAINT ck},
 		state => 'MG112',
 		sql => q{ALTER TABLE big ALTER c TYPE int USING c::int + n},
 		check => q{SELECT bool_and(c = 2 * n) FROM big},
+	},
+	{
+		name => 'alter_column_type to a domain with constraints over the same type',
+		state => 'MG112',
+		setup => "$table CREATE DOMAIN positive AS int CHECK (VALUE > 0);",
+		sql => q{ALTER TABLE big ALTER a TYPE positive},
+		check => q{SELECT convalidated FROM pg_constraint WHERE conname = 'big_a_check'},
+	},
+	{
+		name => 'alter_column_type to a domain with constraints over another type',
+		state => 'MG112',
+		setup => "$table CREATE DOMAIN positive AS bigint CHECK (VALUE > 0);",
+		sql => q{ALTER TABLE big ALTER a TYPE positive},
+		check => q{SELECT convalidated AND (SELECT atttypid = 'int8'::regtype FROM pg_attribute
+  WHERE attrelid = 'big'::regclass AND attname = 'a') FROM pg_constraint WHERE conname = 'big_a_new_check'},
+	},
+	{
+		name => 'alter_column_type of a column whose name PL/pgSQL keeps to itself',
+		state => 'MG112',
+		setup => "CREATE TABLE big (by text, loop text); INSERT INTO big SELECT i, i FROM generate_series(1, 3000) i; ANALYZE big;",
+		sql => q{ALTER TABLE big ALTER by TYPE int USING by::int + length(loop)},
+		check => q{SELECT count(by) = 3000 FROM big},
 	},
 	{
 		name => 'alter_column_type between timestamps',
@@ -422,6 +451,19 @@ CREATE TABLE cand AS SELECT 'x'::varchar(5) AS v, i AS k, 1::bigint AS p_id
 ALTER TABLE cand ADD CHECK (k IS NOT NULL AND k >= 4000 AND k < 7000); ANALYZE cand;",
 		sql => q{ALTER TABLE tree ATTACH PARTITION cand FOR VALUES FROM (4000) TO (7000)},
 		check => q{SELECT count(*) = 2 FROM pg_index WHERE indrelid = 'cand'::regclass},
+	},
+	{
+		name => 'attach_partition to a parent with primary key and foreign key',
+		state => 'MG118',
+		setup => "CREATE TABLE parent (id bigint PRIMARY KEY); INSERT INTO parent VALUES (1);
+CREATE TABLE part (k int PRIMARY KEY, p_id bigint CONSTRAINT fk REFERENCES parent ON DELETE CASCADE)
+  PARTITION BY RANGE (k);
+CREATE TABLE part_rest PARTITION OF part DEFAULT; INSERT INTO part SELECT i, 1 FROM generate_series(1, 2000) i;
+CREATE TABLE cand AS SELECT i AS k, 1::bigint AS p_id FROM generate_series(4000, 6999) i;
+ANALYZE parent, part, cand;",
+		sql => q{ALTER TABLE part ATTACH PARTITION cand FOR VALUES FROM (4000) TO (7000)},
+		check => q{SELECT count(*) = 2 AND bool_and(conparentid <> 0) FROM pg_constraint
+  WHERE conrelid = 'cand'::regclass},
 	},
 	{
 		name => 'detach_partition of a referenced table',
