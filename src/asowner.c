@@ -18,8 +18,8 @@
 void
 mg_become_owner(Oid relid, MgIdentity *saved)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
 
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	owner = saved->userid;
@@ -43,8 +43,8 @@ mg_become_self(const MgIdentity *saved)
 Expr *
 mg_plan_as_owner(Oid relid, Node *expr)
 {
-	MgIdentity	saved;
-	Expr	   *result;
+	MgIdentity saved;
+	Expr *result;
 
 	mg_become_owner(relid, &saved);
 	result = expression_planner((Expr *) expr);
@@ -60,8 +60,8 @@ Node *
 mg_estimate_as_owner(Oid relid, Node *expr)
 {
 	PlannerInfo *root = makeNode(PlannerInfo);
-	MgIdentity	saved;
-	Node	   *result;
+	MgIdentity saved;
+	Node *result;
 
 	root->glob = makeNode(PlannerGlobal);
 	mg_become_owner(relid, &saved);
@@ -74,8 +74,8 @@ mg_estimate_as_owner(Oid relid, Node *expr)
 bool
 mg_domain_has_constraints(Oid relid, Oid typid)
 {
-	MgIdentity	saved;
-	bool		result;
+	MgIdentity saved;
+	bool result;
 
 	if (get_typtype(typid) != TYPTYPE_DOMAIN)
 		return false;
@@ -87,16 +87,16 @@ mg_domain_has_constraints(Oid relid, Oid typid)
 
 typedef struct MgOwnerAttempt
 {
-	Oid			relid;
+	Oid relid;
 	MgAttemptFn fn;
-	void	   *arg;
+	void *arg;
 } MgOwnerAttempt;
 
 static void
 mg_run_as_owner(void *arg)
 {
 	MgOwnerAttempt *attempt = arg;
-	MgIdentity	saved;
+	MgIdentity saved;
 
 	mg_become_owner(attempt->relid, &saved);
 	attempt->fn(attempt->arg);
@@ -110,7 +110,7 @@ mg_run_as_owner(void *arg)
 bool
 mg_attempt_as_owner(Oid relid, MgAttemptFn fn, void *arg, MgProblem **problem)
 {
-	MgOwnerAttempt attempt = {.relid = relid,.fn = fn,.arg = arg};
+	MgOwnerAttempt attempt = {.relid = relid, .fn = fn, .arg = arg};
 
 	return mg_attempt(mg_run_as_owner, &attempt, problem);
 }

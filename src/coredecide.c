@@ -33,8 +33,8 @@
 
 typedef struct MgColumnDecision
 {
-	Oid			relid;
-	Node	   *raw_default;
+	Oid relid;
+	Node *raw_default;
 	MgNewColumn *column;
 } MgColumnDecision;
 
@@ -45,12 +45,9 @@ mg_serial_type(const TypeName *name)
 	static const struct
 	{
 		const char *name;
-		Oid			typid;
-	}			serials[] = {
-		{"smallserial", INT2OID}, {"serial2", INT2OID},
-		{"serial", INT4OID}, {"serial4", INT4OID},
-		{"bigserial", INT8OID}, {"serial8", INT8OID}
-	};
+		Oid typid;
+	} serials[] = {{"smallserial", INT2OID}, {"serial2", INT2OID},   {"serial", INT4OID},
+				   {"serial4", INT4OID},     {"bigserial", INT8OID}, {"serial8", INT8OID}};
 
 	if (list_length(name->names) != 1 || name->pct_type || name->arrayBounds != NIL)
 		return InvalidOid;
@@ -66,8 +63,8 @@ mg_serial_type(const TypeName *name)
 static Node *
 mg_column_constraints(MgNewColumn *column)
 {
-	Node	   *raw_default = NULL;
-	ListCell   *lc;
+	Node *raw_default = NULL;
+	ListCell *lc;
 
 	foreach(lc, column->def->constraints)
 	{
@@ -115,13 +112,14 @@ mg_decide_default(MgColumnDecision *decision, Node *expr)
 {
 	MgNewColumn *column = decision->column;
 	const char *name = column->def->colname;
-	bool		constrained = mg_domain_has_constraints(decision->relid, column->typid);
+	bool constrained = mg_domain_has_constraints(decision->relid, column->typid);
 
 	if (constrained)
 	{
 		column->rewrite = true;
-		column->why = psprintf("the type of column \"%s\" is a domain with constraints, so the table is rewritten to check every row",
-							   name);
+		column->why = psprintf(
+			"the type of column \"%s\" is a domain with constraints, so the table is rewritten to check every row",
+			name);
 		return;
 	}
 	if (expr == NULL)
@@ -130,15 +128,17 @@ mg_decide_default(MgColumnDecision *decision, Node *expr)
 	if (contain_volatile_functions(expr))
 	{
 		column->rewrite = true;
-		column->why = psprintf("the default of column \"%s\" is volatile, so the table is rewritten with a value for every row",
-							   name);
+		column->why = psprintf(
+			"the default of column \"%s\" is volatile, so the table is rewritten with a value for every row",
+			name);
 		return;
 	}
 	if (column->not_null)
 		expr = mg_estimate_as_owner(decision->relid, expr);
 	column->stored_value = !(IsA(expr, Const) && ((Const *) expr)->constisnull);
-	column->why = psprintf("the default of column \"%s\" is computed once and kept in the catalog, so no row is written",
-						   name);
+	column->why = psprintf(
+		"the default of column \"%s\" is computed once and kept in the catalog, so no row is written",
+		name);
 }
 
 /* ATExecAddColumn()'s choice between a stored value and a rewrite. */
@@ -148,15 +148,15 @@ mg_decide_column(void *arg)
 	MgColumnDecision *decision = arg;
 	MgNewColumn *column = decision->column;
 	ParseState *pstate = make_parsestate(NULL);
-	Node	   *expr;
+	Node *expr;
 
 	if (!OidIsValid(column->typid))
 		typenameTypeIdAndMod(NULL, column->def->typeName, &column->typid, &column->typmod);
 	if (column->rewrite)
 		return;
 	if (decision->raw_default)
-		expr = cookDefault(pstate, copyObject(decision->raw_default), column->typid,
-						   column->typmod, column->def->colname, '\0');
+		expr = cookDefault(pstate, copyObject(decision->raw_default), column->typid, column->typmod,
+						   column->def->colname, '\0');
 	else
 		expr = get_typdefault(column->typid);
 	mg_decide_default(decision, expr);
@@ -169,18 +169,17 @@ mg_decide_column(void *arg)
 static Oid
 mg_plain_type(const TypeName *name)
 {
-	HeapTuple	tuple;
-	Oid			typid;
+	HeapTuple tuple;
+	Oid typid;
 
 	if (name->pct_type || name->setof || name->typmods != NIL ||
-		(list_length(name->names) != 1 &&
-		 strcmp(strVal(linitial(name->names)), "pg_catalog") != 0))
+		(list_length(name->names) != 1 && strcmp(strVal(linitial(name->names)), "pg_catalog") != 0))
 		return InvalidOid;
 	tuple = (HeapTuple) LookupTypeName(NULL, name, NULL, true);
 	if (tuple == NULL)
 		return InvalidOid;
 	typid = ((Form_pg_type) GETSTRUCT(tuple))->typisdefined ? ((Form_pg_type) GETSTRUCT(tuple))->oid
-		: InvalidOid;
+															: InvalidOid;
 	ReleaseSysCache(tuple);
 	return typid;
 }
@@ -190,8 +189,8 @@ static bool
 mg_decide_column_fast(MgColumnDecision *decision)
 {
 	MgNewColumn *column = decision->column;
-	Node	   *raw = decision->raw_default;
-	Oid			typid = mg_plain_type(column->def->typeName);
+	Node *raw = decision->raw_default;
+	Oid typid = mg_plain_type(column->def->typeName);
 
 	if (!OidIsValid(typid) || get_typtype(typid) == TYPTYPE_DOMAIN)
 		return false;
@@ -204,8 +203,9 @@ mg_decide_column_fast(MgColumnDecision *decision)
 	if (raw)
 	{
 		column->stored_value = !castNode(A_Const, raw)->isnull;
-		column->why = psprintf("the default of column \"%s\" is computed once and kept in the catalog, so no row is written",
-							   column->def->colname);
+		column->why = psprintf(
+			"the default of column \"%s\" is computed once and kept in the catalog, so no row is written",
+			column->def->colname);
 	}
 	return true;
 }
@@ -250,8 +250,8 @@ MgNewColumn *
 mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 {
 	MgNewColumn *column = palloc0(sizeof(MgNewColumn));
-	MgColumnDecision decision = {.relid = relid,.column = column};
-	MgProblem  *problem = NULL;
+	MgColumnDecision decision = {.relid = relid, .column = column};
+	MgProblem *problem = NULL;
 
 	column->def = def;
 	decision.raw_default = mg_column_constraints(column);
@@ -259,18 +259,22 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 	if (OidIsValid(column->typid))
 	{
 		column->serial = column->not_null = column->rewrite = true;
-		column->why = psprintf("column \"%s\" takes a value from its sequence for every row, so the table is rewritten",
-							   def->colname);
+		column->why = psprintf(
+			"column \"%s\" takes a value from its sequence for every row, so the table is rewritten",
+			def->colname);
 		return column;
 	}
 	if (column->identity || column->generated)
 	{
 		column->rewrite = true;
-		column->why = column->identity
-			? psprintf("identity column \"%s\" takes a value from its sequence for every row, so the table is rewritten",
-					   def->colname)
-			: psprintf("generated column \"%s\" is computed and stored for every row, so the table is rewritten",
-					   def->colname);
+		column->why =
+			column->identity
+				? psprintf(
+					  "identity column \"%s\" takes a value from its sequence for every row, so the table is rewritten",
+					  def->colname)
+				: psprintf(
+					  "generated column \"%s\" is computed and stored for every row, so the table is rewritten",
+					  def->colname);
 	}
 	else if (mg_decide_column_fast(&decision))
 		return column;
@@ -292,12 +296,12 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 
 typedef struct MgTypeDecision
 {
-	Oid			relid;
-	ColumnDef  *def;
+	Oid relid;
+	ColumnDef *def;
 	Form_pg_attribute att;
-	MgRetyped  *retyped;
-	bool		no_cast;		/* there is no assignment cast */
-	bool		locked;			/* USING could not be looked at: somebody holds the table */
+	MgRetyped *retyped;
+	bool no_cast; /* there is no assignment cast */
+	bool locked;  /* USING could not be looked at: somebody holds the table */
 } MgTypeDecision;
 
 /* ATColumnChangeRequiresRewrite(): does anything but the old value remain? */
@@ -320,7 +324,7 @@ mg_change_rewrites(Node *expr, AttrNumber attnum, Oid relid)
 		}
 		else if (IsA(expr, FuncExpr))
 		{
-			FuncExpr   *func = (FuncExpr *) expr;
+			FuncExpr *func = (FuncExpr *) expr;
 
 			if ((func->funcid != F_TIMESTAMPTZ_TIMESTAMP &&
 				 func->funcid != F_TIMESTAMP_TIMESTAMPTZ) ||
@@ -338,13 +342,13 @@ static Node *
 mg_type_source(MgTypeDecision *decision, ParseState *pstate)
 {
 	Form_pg_attribute att = decision->att;
-	Relation	rel;
+	Relation rel;
 	ParseNamespaceItem *nsitem;
-	Node	   *expr;
+	Node *expr;
 
 	if (decision->def->raw_default == NULL)
-		return (Node *) makeVar(1, att->attnum, att->atttypid, att->atttypmod,
-								att->attcollation, 0);
+		return (Node *) makeVar(1, att->attnum, att->atttypid, att->atttypmod, att->attcollation,
+								0);
 	rel = mg_relation_open(decision->relid);
 	if (rel == NULL)
 	{
@@ -364,9 +368,9 @@ static void
 mg_decide_type(void *arg)
 {
 	MgTypeDecision *decision = arg;
-	MgRetyped  *retyped = decision->retyped;
+	MgRetyped *retyped = decision->retyped;
 	ParseState *pstate = make_parsestate(NULL);
-	Node	   *expr;
+	Node *expr;
 
 	typenameTypeIdAndMod(NULL, decision->def->typeName, &retyped->newtype, &retyped->newtypmod);
 	retyped->newcoll = GetColumnDefCollation(NULL, decision->def, retyped->newtype);
@@ -376,9 +380,8 @@ mg_decide_type(void *arg)
 		retyped->rewrite = true;
 		return;
 	}
-	expr = coerce_to_target_type(pstate, expr, exprType(expr), retyped->newtype,
-								 retyped->newtypmod, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST,
-								 -1);
+	expr = coerce_to_target_type(pstate, expr, exprType(expr), retyped->newtype, retyped->newtypmod,
+								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (expr == NULL)
 	{
 		decision->no_cast = true;
@@ -396,12 +399,13 @@ mg_decide_type(void *arg)
 MgRetyped *
 mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 {
-	HeapTuple	tuple = SearchSysCacheAttName(relid, cmd->name);
-	MgRetyped  *retyped = palloc0(sizeof(MgRetyped));
-	MgTypeDecision decision = {.relid = relid,.def = castNode(ColumnDef, cmd->def),
-	.retyped = retyped};
-	MgProblem  *problem = NULL;
-	bool		ok;
+	HeapTuple tuple = SearchSysCacheAttName(relid, cmd->name);
+	MgRetyped *retyped = palloc0(sizeof(MgRetyped));
+	MgTypeDecision decision = {.relid = relid,
+							   .def = castNode(ColumnDef, cmd->def),
+							   .retyped = retyped};
+	MgProblem *problem = NULL;
+	bool ok;
 
 	if (!HeapTupleIsValid(tuple))
 		return NULL;
@@ -435,7 +439,7 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 static MgRetyped *
 mg_find_retyped(List *retyped, AttrNumber attnum)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, retyped)
 	{
@@ -449,8 +453,8 @@ mg_find_retyped(List *retyped, AttrNumber attnum)
 static Oid
 mg_index_am(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	Oid			am = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	Oid am = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -482,7 +486,7 @@ mg_key_compatible(Oid opclass, Oid collation, Oid am, Oid stored, Oid column_typ
 	if (change == NULL)
 		return true;
 	return mg_new_opclass(opclass, am, change) == opclass &&
-		(collation != change->oldcoll || change->newcoll == change->oldcoll);
+		   (collation != change->oldcoll || change->newcoll == change->oldcoll);
 }
 
 /*
@@ -492,33 +496,32 @@ mg_key_compatible(Oid opclass, Oid collation, Oid am, Oid stored, Oid column_typ
 bool
 mg_index_storage_kept(Oid index, List *retyped)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
-	oidvector  *opclasses;
-	oidvector  *collations;
-	Oid			am;
-	bool		isnull;
-	bool		kept;
+	oidvector *opclasses;
+	oidvector *collations;
+	Oid am;
+	bool isnull;
+	bool kept;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	kept = form->indisvalid && heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
-		heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
+		   heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
 	am = mg_index_am(index);
-	opclasses = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
-															  Anum_pg_index_indclass, &isnull));
-	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
-															   Anum_pg_index_indcollation,
-															   &isnull));
+	opclasses = (oidvector *) DatumGetPointer(
+		SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull));
+	collations = (oidvector *) DatumGetPointer(
+		SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indcollation, &isnull));
 	for (int i = 0; kept && i < form->indnkeyatts; i++)
 	{
-		MgRetyped  *change = mg_find_retyped(retyped, form->indkey.values[i]);
+		MgRetyped *change = mg_find_retyped(retyped, form->indkey.values[i]);
 
 		kept = mg_key_compatible(opclasses->values[i], collations->values[i], am,
 								 get_atttype(index, i + 1),
 								 change ? change->newtype
-								 : get_atttype(form->indrelid, form->indkey.values[i]),
+										: get_atttype(form->indrelid, form->indkey.values[i]),
 								 change);
 	}
 	ReleaseSysCache(tuple);
@@ -533,17 +536,17 @@ mg_index_storage_kept(Oid index, List *retyped)
 static Oid
 mg_index_opclass(Oid index, AttrNumber attnum)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
-	oidvector  *opclasses;
-	Oid			result = InvalidOid;
-	bool		isnull;
+	oidvector *opclasses;
+	Oid result = InvalidOid;
+	bool isnull;
 
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
 	form = (Form_pg_index) GETSTRUCT(tuple);
-	opclasses = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
-															  Anum_pg_index_indclass, &isnull));
+	opclasses = (oidvector *) DatumGetPointer(
+		SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull));
 	for (int i = 0; i < form->indnkeyatts; i++)
 	{
 		if (form->indkey.values[i] == attnum)
@@ -567,28 +570,29 @@ mg_fkey_cast(Oid target, Oid source, Oid *func)
 static bool
 mg_fkey_key_same(Oid opclass, Oid pktype, Oid old_fktype, Oid new_fktype, Oid old_operator)
 {
-	Oid			family = get_opclass_family(opclass);
-	Oid			input = get_opclass_input_type(opclass);
-	Oid			base = getBaseType(new_fktype);
-	Oid			right = base;
-	Oid			operator = get_opfamily_member(family, input, base, BTEqualStrategyNumber);
-	Oid			old_func;
-	Oid			new_func;
+	Oid family = get_opclass_family(opclass);
+	Oid input = get_opclass_input_type(opclass);
+	Oid base = getBaseType(new_fktype);
+	Oid right = base;
+	Oid operator= get_opfamily_member(family, input, base, BTEqualStrategyNumber);
+	Oid old_func;
+	Oid new_func;
 
 	if (!OidIsValid(operator))
 	{
-		Oid			have[2] = {pktype, new_fktype};
-		Oid			want[2] = {input, input};
+		Oid have[2] = {pktype, new_fktype};
+		Oid want[2] = {input, input};
 
 		if (!can_coerce_type(2, have, want, COERCION_IMPLICIT))
 			return false;
-		operator = get_opfamily_member(family, input, input, BTEqualStrategyNumber);
+		operator= get_opfamily_member(family, input, input, BTEqualStrategyNumber);
 		right = input;
 	}
-	if (operator != old_operator)
+	if (operator!= old_operator)
 		return false;
-	return mg_fkey_cast(right, old_fktype, &old_func) == mg_fkey_cast(right, new_fktype, &new_func) &&
-		old_func == new_func && (!IsPolymorphicType(right) || old_fktype == new_fktype);
+	return mg_fkey_cast(right, old_fktype, &old_func) ==
+			   mg_fkey_cast(right, new_fktype, &new_func) &&
+		   old_func == new_func && (!IsPolymorphicType(right) || old_fktype == new_fktype);
 }
 
 /*
@@ -599,13 +603,13 @@ mg_fkey_key_same(Oid opclass, Oid pktype, Oid old_fktype, Oid new_fktype, Oid ol
 bool
 mg_fkey_still_proven(Oid constraint, Oid relid, List *retyped)
 {
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
 	Form_pg_constraint form;
-	int			nkeys;
-	AttrNumber	conkey[INDEX_MAX_KEYS];
-	AttrNumber	confkey[INDEX_MAX_KEYS];
-	Oid			operators[INDEX_MAX_KEYS];
-	bool		proven = true;
+	int nkeys;
+	AttrNumber conkey[INDEX_MAX_KEYS];
+	AttrNumber confkey[INDEX_MAX_KEYS];
+	Oid operators[INDEX_MAX_KEYS];
+	bool proven = true;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -613,16 +617,16 @@ mg_fkey_still_proven(Oid constraint, Oid relid, List *retyped)
 	mg_deconstruct_fkey(tuple, &nkeys, conkey, confkey, operators);
 	for (int i = 0; proven && i < nkeys; i++)
 	{
-		MgRetyped  *fk = form->conrelid == relid ? mg_find_retyped(retyped, conkey[i]) : NULL;
-		MgRetyped  *pk = form->confrelid == relid ? mg_find_retyped(retyped, confkey[i]) : NULL;
-		Oid			old_fktype = get_atttype(form->conrelid, conkey[i]);
-		Oid			pktype = pk ? pk->newtype : get_atttype(form->confrelid, confkey[i]);
-		Oid			opclass = mg_new_opclass(mg_index_opclass(form->conindid, confkey[i]),
-											 BTREE_AM_OID, pk);
+		MgRetyped *fk = form->conrelid == relid ? mg_find_retyped(retyped, conkey[i]) : NULL;
+		MgRetyped *pk = form->confrelid == relid ? mg_find_retyped(retyped, confkey[i]) : NULL;
+		Oid old_fktype = get_atttype(form->conrelid, conkey[i]);
+		Oid pktype = pk ? pk->newtype : get_atttype(form->confrelid, confkey[i]);
+		Oid opclass = mg_new_opclass(mg_index_opclass(form->conindid, confkey[i]), BTREE_AM_OID,
+									 pk);
 
 		proven = OidIsValid(opclass) &&
-			mg_fkey_key_same(opclass, pktype, old_fktype, fk ? fk->newtype : old_fktype,
-							 operators[i]);
+				 mg_fkey_key_same(opclass, pktype, old_fktype, fk ? fk->newtype : old_fktype,
+								  operators[i]);
 	}
 	ReleaseSysCache(tuple);
 	return proven;

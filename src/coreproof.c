@@ -15,21 +15,21 @@
 
 typedef struct MgProof
 {
-	Oid			relid;
-	List	   *test;
-	List	   *gone;
-	bool		marks;			/* NOT NULL marks count as well */
-	bool		implied;
+	Oid relid;
+	List *test;
+	List *gone;
+	bool marks; /* NOT NULL marks count as well */
+	bool implied;
 } MgProof;
 
 /* A NOT NULL test of a column. */
 static Node *
 mg_null_test(Oid relid, AttrNumber attnum)
 {
-	NullTest   *test = makeNode(NullTest);
-	Oid			typid;
-	int32		typmod;
-	Oid			collation;
+	NullTest *test = makeNode(NullTest);
+	Oid typid;
+	int32 typmod;
+	Oid collation;
 
 	get_atttypetypmodcoll(relid, attnum, &typid, &typmod, &collation);
 	test->arg = (Expr *) makeVar(1, attnum, typid, typmod, collation, 0);
@@ -43,11 +43,11 @@ mg_null_test(Oid relid, AttrNumber attnum)
 static List *
 mg_known_not_null(Oid relid)
 {
-	List	   *result = NIL;
+	List *result = NIL;
 
 	for (AttrNumber attnum = 1;; attnum++)
 	{
-		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
 
 		if (!HeapTupleIsValid(tuple))
 			return result;
@@ -62,11 +62,11 @@ mg_known_not_null(Oid relid)
 static List *
 mg_known_checks(Oid relid, List *gone)
 {
-	List	   *result = NIL;
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	List *result = NIL;
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -74,9 +74,9 @@ mg_known_checks(Oid relid, List *gone)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		Datum		bin;
-		bool		isnull;
-		Node	   *expr;
+		Datum bin;
+		bool isnull;
+		Node *expr;
 
 		if (form->contype != CONSTRAINT_CHECK || !form->convalidated ||
 			list_member_oid(gone, form->oid))
@@ -97,9 +97,9 @@ mg_known_checks(Oid relid, List *gone)
 static void
 mg_prove(void *arg)
 {
-	MgProof    *proof = arg;
-	MgIdentity	saved;
-	List	   *known;
+	MgProof *proof = arg;
+	MgIdentity saved;
+	List *known;
 
 	mg_become_owner(proof->relid, &saved);
 	known = mg_known_checks(proof->relid, proof->gone);
@@ -118,7 +118,7 @@ mg_prove(void *arg)
 bool
 mg_constraints_imply(Oid relid, List *test, List *gone)
 {
-	MgProof		proof = {.relid = relid,.test = test,.gone = gone,.marks = true};
+	MgProof proof = {.relid = relid, .test = test, .gone = gone, .marks = true};
 
 	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;
 }
@@ -130,7 +130,7 @@ mg_constraints_imply(Oid relid, List *test, List *gone)
 bool
 mg_not_null_proven(Oid relid, AttrNumber attnum, List *gone_constraints)
 {
-	MgProof		proof = {.relid = relid,.gone = gone_constraints};
+	MgProof proof = {.relid = relid, .gone = gone_constraints};
 
 	proof.test = list_make1(mg_null_test(relid, attnum));
 	return mg_attempt(mg_prove, &proof, NULL) && proof.implied;

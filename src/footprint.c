@@ -16,35 +16,33 @@
 #include "utils/inval.h"
 #include "utils/resowner.h"
 
-typedef void (*MgFootprintFn) (MgFootprint *fp, Node *stmt);
+typedef void (*MgFootprintFn)(MgFootprint *fp, Node *stmt);
 
 /* Who knows what.  A statement that is not here is passed through untouched. */
-static const MgFootprintFn mg_by_tag[] = {
-	[T_AlterTableStmt] = mg_footprint_alter_table,
-	[T_IndexStmt] = mg_footprint_create_index,
-	[T_ReindexStmt] = mg_footprint_reindex,
-	[T_DropStmt] = mg_footprint_drop,
-	[T_RenameStmt] = mg_footprint_rename,
-	[T_AlterObjectDependsStmt] = mg_footprint_depends,
-	[T_AlterTableMoveAllStmt] = mg_footprint_move_all,
-	[T_ClusterStmt] = mg_footprint_cluster,
-	[T_VacuumStmt] = mg_footprint_vacuum,
-	[T_CreateStmt] = mg_footprint_create_table
-};
+static const MgFootprintFn mg_by_tag[] = {[T_AlterTableStmt] = mg_footprint_alter_table,
+										  [T_IndexStmt] = mg_footprint_create_index,
+										  [T_ReindexStmt] = mg_footprint_reindex,
+										  [T_DropStmt] = mg_footprint_drop,
+										  [T_RenameStmt] = mg_footprint_rename,
+										  [T_AlterObjectDependsStmt] = mg_footprint_depends,
+										  [T_AlterTableMoveAllStmt] = mg_footprint_move_all,
+										  [T_ClusterStmt] = mg_footprint_cluster,
+										  [T_VacuumStmt] = mg_footprint_vacuum,
+										  [T_CreateStmt] = mg_footprint_create_table};
 
 /* relid -> effect, so that trees of thousands of partitions stay linear */
 typedef struct MgEffectSlot
 {
-	Oid			relid;
-	char		status;
-	MgEffect   *effect;
+	Oid relid;
+	char status;
+	MgEffect *effect;
 } MgEffectSlot;
 
 #define SH_PREFIX mgeff
 #define SH_ELEMENT_TYPE MgEffectSlot
 #define SH_KEY_TYPE Oid
 #define SH_KEY relid
-#define SH_HASH_KEY(tb, key) ((uint32) (key) * 2654435761u)
+#define SH_HASH_KEY(tb, key) ((uint32) (key) *2654435761u)
 #define SH_EQUAL(tb, a, b) ((a) == (b))
 #define SH_SCOPE static inline
 #define SH_DECLARE
@@ -87,11 +85,11 @@ mg_plain_reason(MgRole role)
 static void
 mg_complete_reasons(MgFootprint *fp)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, fp->effects)
 	{
-		MgEffect   *eff = lfirst(lc);
+		MgEffect *eff = lfirst(lc);
 
 		if (eff->reasons == NIL && eff->tasks == NIL)
 			eff->reasons = list_make1(unconstify(char *, mg_plain_reason(eff->role)));
@@ -114,7 +112,7 @@ mg_footprint(Node *stmt, const char *source, struct MgScript *script)
 	fp->script = script;
 	fp->covered = mg_is_covered(nodeTag(stmt));
 	if (fp->covered)
-		mg_by_tag[nodeTag(stmt)] (fp, stmt);
+		mg_by_tag[nodeTag(stmt)](fp, stmt);
 	mg_complete_reasons(fp);
 	return fp;
 }
@@ -140,9 +138,9 @@ mg_effect_find(MgFootprint *fp, Oid relid)
 MgEffect *
 mg_effect(MgFootprint *fp, Oid relid, LOCKMODE lockmode, MgRole role, const char *reason)
 {
-	MgEffect   *eff;
+	MgEffect *eff;
 	MgEffectSlot *slot;
-	bool		found = false;
+	bool found = false;
 
 	if (fp->index == NULL)
 		fp->index = mgeff_create(CurrentMemoryContext, 8, NULL);
@@ -175,13 +173,13 @@ static char *mg_vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0)
 static char *
 mg_vformat(const char *fmt, va_list args)
 {
-	size_t		size = 128;
+	size_t size = 128;
 
 	for (;;)
 	{
-		char	   *text = palloc(size);
-		va_list		copy;
-		size_t		needed;
+		char *text = palloc(size);
+		va_list copy;
+		size_t needed;
 
 		va_copy(copy, args);
 		needed = pvsnprintf(text, size, fmt, copy);
@@ -195,11 +193,11 @@ mg_vformat(const char *fmt, va_list args)
 
 /* Say something about an effect, once. */
 void
-mg_note(MgEffect *eff, const char *fmt,...)
+mg_note(MgEffect *eff, const char *fmt, ...)
 {
-	va_list		args;
-	char	   *reason;
-	ListCell   *lc;
+	va_list args;
+	char *reason;
+	ListCell *lc;
 
 	va_start(args, fmt);
 	reason = mg_vformat(fmt, args);
@@ -216,7 +214,7 @@ mg_note(MgEffect *eff, const char *fmt,...)
 MgTask *
 mg_task(MgEffect *eff, MgWork work, MgCause cause, Node *node)
 {
-	MgTask	   *task = palloc0(sizeof(MgTask));
+	MgTask *task = palloc0(sizeof(MgTask));
 
 	task->work = work;
 	task->cause = cause;
@@ -229,7 +227,7 @@ mg_task(MgEffect *eff, MgWork work, MgCause cause, Node *node)
 bool
 mg_has_work(const MgEffect *eff, MgWork work)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, eff->tasks)
 	{
@@ -241,9 +239,9 @@ mg_has_work(const MgEffect *eff, MgWork work)
 
 /* Record that core will refuse the statement; the first problem is kept. */
 void
-mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt,...)
+mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (fp->problem)
 		return;
@@ -261,13 +259,13 @@ mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt,...)
 static bool
 mg_check_schema(MgFootprint *fp, const RangeVar *rv)
 {
-	Oid			nspid;
+	Oid nspid;
 
 	if (rv->catalogname && strcmp(rv->catalogname, get_database_name(MyDatabaseId)) != 0)
 	{
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
-				   "cross-database references are not implemented: \"%s.%s.%s\"",
-				   rv->catalogname, rv->schemaname, rv->relname);
+				   "cross-database references are not implemented: \"%s.%s.%s\"", rv->catalogname,
+				   rv->schemaname, rv->relname);
 		return false;
 	}
 	if (rv->schemaname == NULL || strcmp(rv->schemaname, "pg_temp") == 0)
@@ -289,7 +287,7 @@ mg_check_schema(MgFootprint *fp, const RangeVar *rv)
 Oid
 mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 {
-	Oid			relid;
+	Oid relid;
 
 	if (fp->script && mg_script_creates(fp->script, rv))
 	{
@@ -310,8 +308,8 @@ mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 	if (rv->schemaname && !OidIsValid(get_namespace_oid(rv->schemaname, true)))
 		mg_problem(fp, ERRCODE_UNDEFINED_SCHEMA, "schema \"%s\" does not exist", rv->schemaname);
 	else if (rv->schemaname)
-		mg_problem(fp, ERRCODE_UNDEFINED_TABLE, "relation \"%s.%s\" does not exist",
-				   rv->schemaname, rv->relname);
+		mg_problem(fp, ERRCODE_UNDEFINED_TABLE, "relation \"%s.%s\" does not exist", rv->schemaname,
+				   rv->relname);
 	else
 		mg_problem(fp, ERRCODE_UNDEFINED_TABLE, "relation \"%s\" does not exist", rv->relname);
 	return InvalidOid;
@@ -348,9 +346,9 @@ mg_relkind_name(char relkind)
 bool
 mg_check_owner(MgFootprint *fp, Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
-	bool		ok = true;
+	bool ok = true;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -387,7 +385,7 @@ mg_check_create_in_schema(MgFootprint *fp, Oid nspid)
 bool
 mg_check_create_in_tablespace(MgFootprint *fp, const char *name)
 {
-	Oid			spcid = name ? get_tablespace_oid(name, true) : InvalidOid;
+	Oid spcid = name ? get_tablespace_oid(name, true) : InvalidOid;
 
 	if (!OidIsValid(spcid) || spcid == MyDatabaseTableSpace ||
 		pg_tablespace_aclcheck(spcid, GetUserId(), ACL_CREATE) == ACLCHECK_OK)
@@ -400,7 +398,7 @@ mg_check_create_in_tablespace(MgFootprint *fp, const char *name)
 const char *
 mg_qualified_name(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	if (name == NULL)
 		return NULL;
@@ -411,7 +409,7 @@ mg_qualified_name(Oid relid)
 const char *
 mg_relation_name(Oid relid)
 {
-	char	   *name;
+	char *name;
 
 	if (!RelationIsVisible(relid))
 		return mg_qualified_name(relid);
@@ -427,7 +425,7 @@ mg_relation_name(Oid relid)
 Relation
 mg_relation_open(Oid relid)
 {
-	Relation	rel;
+	Relation rel;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return NULL;
@@ -440,7 +438,7 @@ mg_relation_open(Oid relid)
 void
 mg_relation_close(Relation rel)
 {
-	Oid			relid = RelationGetRelid(rel);
+	Oid relid = RelationGetRelid(rel);
 
 	RelationClose(rel);
 	UnlockRelationOid(relid, AccessShareLock);
@@ -460,7 +458,7 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	int			lock_timeout = LockTimeout;
+	int lock_timeout = LockTimeout;
 	ErrorContextCallback *callers = error_context_stack;
 	volatile bool ok = true;
 
@@ -478,7 +476,7 @@ mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		LockTimeout = lock_timeout;
 		MemoryContextSwitchTo(context);
@@ -520,11 +518,11 @@ mg_tree(Oid relid, bool inh)
 List *
 mg_index_list(Oid relid)
 {
-	List	   *result = NIL;
-	Relation	pg_index;
+	List *result = NIL;
+	Relation pg_index;
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	pg_index = table_open(IndexRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
@@ -547,8 +545,8 @@ mg_index_list(Oid relid)
 bool
 mg_index_is_primary(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool		primary;
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool primary;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -561,7 +559,7 @@ mg_index_is_primary(Oid index)
 void
 mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(relid, get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE))
 		mg_effect(fp, lfirst_oid(lc), mode, MG_ROLE_PEER, reason);

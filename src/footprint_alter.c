@@ -14,61 +14,63 @@
 #include "commands/tablecmds.h"
 #include "catalog/dependency.h"
 
-typedef void (*MgAlterFn) (MgAlter *cx, AlterTableCmd *cmd);
+typedef void (*MgAlterFn)(MgAlter *cx, AlterTableCmd *cmd);
 
 /* How a subcommand spreads to partitions and inheritance children. */
 typedef enum MgSpread
 {
-	MG_SPREAD_NONE = 0,			/* target only */
-	MG_SPREAD_ALL,				/* all descendants, unless ONLY */
-	MG_SPREAD_PARTITIONS		/* all partitions, unless ONLY; not inheritance children */
+	MG_SPREAD_NONE = 0,  /* target only */
+	MG_SPREAD_ALL,       /* all descendants, unless ONLY */
+	MG_SPREAD_PARTITIONS /* all partitions, unless ONLY; not inheritance children */
 } MgSpread;
 
 /* A row of the table below. */
 typedef struct MgAlterRow
 {
-	const char *action;			/* what core calls it */
-	const char *relkinds;		/* of relations that it can be done to; "": core does not ask */
-	MgPass		pass;
-	MgSpread	spread;
-	MgAlterFn	fn;				/* what else it does, or NULL: the lock is all */
+	const char *action;   /* what core calls it */
+	const char *relkinds; /* of relations that it can be done to; "": core does not ask */
+	MgPass pass;
+	MgSpread spread;
+	MgAlterFn fn; /* what else it does, or NULL: the lock is all */
 } MgAlterRow;
 
 /*
  * Every subcommand that the grammar makes.  Those that core only makes for
  * itself are not here.
  */
-#define MG_ROW(action, relkinds, pass, spread, fn) \
-	{action, relkinds, MG_PASS_##pass, MG_SPREAD_##spread, fn}
+#define MG_ROW(action, relkinds, pass, spread, fn)               \
+	{                                                            \
+		action, relkinds, MG_PASS_##pass, MG_SPREAD_##spread, fn \
+	}
 
 static const MgAlterRow mg_alter_rows[] = {
 	[AT_AddColumn] = MG_ROW("ADD COLUMN", "rpcf", ADD_COLUMN, NONE, mg_alter_add_column),
 	[AT_ColumnDefault] = MG_ROW("ALTER COLUMN ... SET DEFAULT", "rpvf", MISC, ALL,
-		mg_alter_column_exists),
+								mg_alter_column_exists),
 	[AT_DropNotNull] = MG_ROW("ALTER COLUMN ... DROP NOT NULL", "rpf", DROP, ALL,
-		mg_alter_drop_not_null),
+							  mg_alter_drop_not_null),
 	[AT_SetNotNull] = MG_ROW("ALTER COLUMN ... SET NOT NULL", "rpf", SET_NOT_NULL, NONE,
-		mg_alter_set_not_null),
+							 mg_alter_set_not_null),
 	[AT_DropExpression] = MG_ROW("ALTER COLUMN ... DROP EXPRESSION", "rpf", DROP, ALL,
-		mg_alter_column_exists),
+								 mg_alter_column_exists),
 	[AT_SetStatistics] = MG_ROW("ALTER COLUMN ... SET STATISTICS", "rpmiIf", MISC, ALL, NULL),
 	[AT_SetOptions] = MG_ROW("ALTER COLUMN ... SET", "rpmf", MISC, NONE, mg_alter_column_exists),
 	[AT_ResetOptions] = MG_ROW("ALTER COLUMN ... RESET", "rpmf", MISC, NONE,
-		mg_alter_column_exists),
+							   mg_alter_column_exists),
 	[AT_SetStorage] = MG_ROW("ALTER COLUMN ... SET STORAGE", "rpmf", MISC, ALL,
-		mg_alter_column_exists),
+							 mg_alter_column_exists),
 	[AT_SetCompression] = MG_ROW("ALTER COLUMN ... SET COMPRESSION", "rpm", MISC, NONE,
-		mg_alter_column_exists),
+								 mg_alter_column_exists),
 	[AT_DropColumn] = MG_ROW("DROP COLUMN", "rpcf", DROP, NONE, mg_alter_drop_column),
 	[AT_AddConstraint] = MG_ROW("ADD CONSTRAINT", "rpf", ADD_CONSTRAINT, NONE,
-		mg_alter_add_constraint),
+								mg_alter_add_constraint),
 	[AT_AlterConstraint] = MG_ROW("ALTER CONSTRAINT", "rp", MISC, NONE, mg_alter_constraint),
 	[AT_ValidateConstraint] = MG_ROW("VALIDATE CONSTRAINT", "rpf", MISC, NONE, mg_alter_validate),
 	[AT_DropConstraint] = MG_ROW("DROP CONSTRAINT", "rpf", DROP, NONE, mg_alter_drop_constraint),
 	[AT_AlterColumnType] = MG_ROW("ALTER COLUMN ... SET DATA TYPE", "rpcf", ALTER_TYPE, NONE,
-		mg_alter_column_type),
+								  mg_alter_column_type),
 	[AT_AlterColumnGenericOptions] = MG_ROW("ALTER COLUMN ... OPTIONS", "f", MISC, NONE,
-		mg_alter_column_exists),
+											mg_alter_column_exists),
 	[AT_ChangeOwner] = MG_ROW("OWNER TO", "", MISC, NONE, mg_alter_owner),
 	[AT_ClusterOn] = MG_ROW("CLUSTER ON", "rpm", MISC, NONE, mg_alter_cluster_on),
 	[AT_DropCluster] = MG_ROW("SET WITHOUT CLUSTER", "rpm", MISC, NONE, NULL),
@@ -76,7 +78,7 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_SetUnLogged] = MG_ROW("SET UNLOGGED", "rpS", PREPARE, NONE, mg_alter_logged),
 	[AT_DropOids] = MG_ROW("SET WITHOUT OIDS", "rpf", MISC, NONE, NULL),
 	[AT_SetAccessMethod] = MG_ROW("SET ACCESS METHOD", "rpm", PREPARE, NONE,
-		mg_alter_access_method),
+								  mg_alter_access_method),
 	[AT_SetTableSpace] = MG_ROW("SET TABLESPACE", "rpmiI", MISC, NONE, mg_alter_tablespace),
 	[AT_SetRelOptions] = MG_ROW("SET", "rpvmi", MISC, NONE, NULL),
 	[AT_ResetRelOptions] = MG_ROW("RESET", "rpvmi", MISC, NONE, NULL),
@@ -106,13 +108,12 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_AttachPartition] = MG_ROW("ATTACH PARTITION", "rpI", MISC, NONE, mg_alter_attach),
 	[AT_DetachPartition] = MG_ROW("DETACH PARTITION", "rp", MISC, NONE, mg_alter_detach),
 	[AT_DetachPartitionFinalize] = MG_ROW("DETACH PARTITION ... FINALIZE", "rp", MISC, NONE,
-		mg_alter_detach_finalize),
+										  mg_alter_detach_finalize),
 	[AT_AddIdentity] = MG_ROW("ALTER COLUMN ... ADD IDENTITY", "rpvf", MISC, NONE,
-		mg_alter_identity),
+							  mg_alter_identity),
 	[AT_SetIdentity] = MG_ROW("ALTER COLUMN ... SET", "rpvf", MISC, NONE, mg_alter_identity),
 	[AT_DropIdentity] = MG_ROW("ALTER COLUMN ... DROP IDENTITY", "rpvf", DROP, NONE,
-		mg_alter_identity)
-};
+							   mg_alter_identity)};
 
 /* The row of a subcommand, or NULL. */
 static const MgAlterRow *
@@ -157,8 +158,8 @@ mg_has_storage(char relkind)
 MgTab *
 mg_tab(MgAlter *cx, Oid relid, MgRole role)
 {
-	MgEffect   *eff = mg_effect(cx->fp, relid, NoLock, role, NULL);
-	MgTab	   *tab = eff->tab;
+	MgEffect *eff = mg_effect(cx->fp, relid, NoLock, role, NULL);
+	MgTab *tab = eff->tab;
 
 	if (tab == NULL)
 	{
@@ -187,7 +188,7 @@ mg_tab_child(MgAlter *cx, Oid relid)
 MgTask *
 mg_pending(List **list, MgWork work, MgCause cause, Node *node)
 {
-	MgTask	   *task = palloc0(sizeof(MgTask));
+	MgTask *task = palloc0(sizeof(MgTask));
 
 	task->work = work;
 	task->cause = cause;
@@ -200,7 +201,7 @@ mg_pending(List **list, MgWork work, MgCause cause, Node *node)
 void
 mg_lock_children(MgAlter *cx, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(relid, true))
 	{
@@ -215,7 +216,7 @@ mg_lock_children(MgAlter *cx, Oid relid)
 MgNewColumn *
 mg_tab_new_column(MgTab *tab, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, tab->added)
 	{
@@ -231,7 +232,7 @@ mg_tab_new_column(MgTab *tab, const char *name)
 bool
 mg_name_in(List *names, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, names)
 	{
@@ -245,7 +246,7 @@ mg_name_in(List *names, const char *name)
 void
 mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_drop_objects(cx->fp, named, behavior, false))
 	{
@@ -278,13 +279,13 @@ mg_address(Oid classid, Oid objid, int32 objsubid)
 AttrNumber
 mg_column(MgAlter *cx, Oid relid, const char *name)
 {
-	AttrNumber	attnum = get_attnum(relid, name);
+	AttrNumber attnum = get_attnum(relid, name);
 
 	if (attnum == InvalidAttrNumber &&
 		mg_tab_new_column(mg_tab(cx, relid, MG_ROLE_TARGET), name) == NULL &&
 		!(cx->fp->script && mg_script_column(cx->fp->script, relid, name)))
-		mg_problem(cx->fp, ERRCODE_UNDEFINED_COLUMN, "column \"%s\" of relation \"%s\" does not exist",
-				   name, get_rel_name(relid));
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_COLUMN,
+				   "column \"%s\" of relation \"%s\" does not exist", name, get_rel_name(relid));
 	return attnum;
 }
 
@@ -310,13 +311,13 @@ mg_settle(MgTab *tab, List *tasks)
 static void
 mg_settle_rewrite(MgAlter *cx, MgTab *tab)
 {
-	MgTask	   *first = linitial(tab->rewrites);
-	ListCell   *lc;
+	MgTask *first = linitial(tab->rewrites);
+	ListCell *lc;
 
 	mg_settle(tab, tab->rewrites);
 	foreach(lc, mg_index_list(tab->relid))
 	{
-		MgTask	   *build;
+		MgTask *build;
 
 		if (list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
 			continue;
@@ -327,10 +328,10 @@ mg_settle_rewrite(MgAlter *cx, MgTab *tab)
 	}
 	foreach(lc, tab->reused)
 	{
-		MgTask	   *build = lfirst(lc);
+		MgTask *build = lfirst(lc);
 
 		build->cause = first->cause;
-		build->reason = NULL;	/* it said that the file is kept */
+		build->reason = NULL; /* it said that the file is kept */
 		tab->eff->tasks = lappend(tab->eff->tasks, build);
 	}
 	foreach(lc, tab->scans)
@@ -341,18 +342,19 @@ mg_settle_rewrite(MgAlter *cx, MgTab *tab)
 static void
 mg_settle_foreign_key(MgAlter *cx, MgTab *tab, MgForeignKey *fkey)
 {
-	MgSize		size;
-	ListCell   *lc;
+	MgSize size;
+	ListCell *lc;
 
 	tab->eff->tasks = lappend(tab->eff->tasks, fkey->task);
 	mg_effect(cx->fp, fkey->confrelid, RowShareLock, MG_ROLE_PEER, NULL);
 	mg_relation_size(tab->relid, &size);
 	if (size.heap == 0 || fkey->keys_null)
 		return;
-	foreach(lc, mg_tree(fkey->confrelid, get_rel_relkind(fkey->confrelid) == RELKIND_PARTITIONED_TABLE))
+	foreach(lc,
+			mg_tree(fkey->confrelid, get_rel_relkind(fkey->confrelid) == RELKIND_PARTITIONED_TABLE))
 	{
-		MgEffect   *peer = mg_effect_find(cx->fp, lfirst_oid(lc));
-		MgTask	   *lookup;
+		MgEffect *peer = mg_effect_find(cx->fp, lfirst_oid(lc));
+		MgTask *lookup;
 
 		if (peer == NULL)
 			peer = mg_effect(cx->fp, lfirst_oid(lc), AccessShareLock, MG_ROLE_PEER, NULL);
@@ -368,7 +370,7 @@ mg_settle_foreign_key(MgAlter *cx, MgTab *tab, MgForeignKey *fkey)
 static void
 mg_settle_tab(MgAlter *cx, MgTab *tab)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (tab->rewrites != NIL)
 		mg_settle_rewrite(cx, tab);
@@ -388,7 +390,7 @@ mg_settle_tab(MgAlter *cx, MgTab *tab)
 static bool
 mg_alter_fits(MgAlter *cx)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, cx->stmt->cmds)
 	{
@@ -397,8 +399,8 @@ mg_alter_fits(MgAlter *cx)
 		if (row->relkinds[0] == '\0' || strchr(row->relkinds, cx->relkind))
 			continue;
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "ALTER action %s cannot be performed on relation \"%s\"",
-				   row->action, get_rel_name(cx->relid));
+				   "ALTER action %s cannot be performed on relation \"%s\"", row->action,
+				   get_rel_name(cx->relid));
 		return false;
 	}
 	return true;
@@ -408,7 +410,7 @@ mg_alter_fits(MgAlter *cx)
 static void
 mg_alter_passes(MgAlter *cx)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	for (MgPass pass = 0; pass < MG_NPASSES; pass++)
 	{
@@ -432,12 +434,12 @@ mg_alter_passes(MgAlter *cx)
 static List *
 mg_typed_tables(Oid relid)
 {
-	Oid			typid = get_rel_type_id(relid);
-	List	   *result = NIL;
-	Relation	rel = table_open(RelationRelationId, AccessShareLock);
+	Oid typid = get_rel_type_id(relid);
+	List *result = NIL;
+	Relation rel = table_open(RelationRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(typid));
@@ -453,10 +455,10 @@ mg_typed_tables(Oid relid)
 static void
 mg_alter_typed_tables(MgAlter *cx)
 {
-	List	   *tables = mg_typed_tables(cx->relid);
+	List *tables = mg_typed_tables(cx->relid);
 	AlterTableCmd *first = linitial(cx->stmt->cmds);
-	Oid			type = cx->relid;
-	ListCell   *lc;
+	Oid type = cx->relid;
+	ListCell *lc;
 
 	if (tables == NIL)
 		return;
@@ -481,7 +483,7 @@ mg_alter_typed_tables(MgAlter *cx)
 static void
 mg_alter_examine(MgAlter *cx)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!mg_alter_fits(cx))
 		return;
@@ -496,7 +498,7 @@ mg_alter_examine(MgAlter *cx)
 static void
 mg_alter_new_table(MgAlter *cx)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, cx->stmt->cmds)
 	{
@@ -509,7 +511,7 @@ mg_alter_new_table(MgAlter *cx)
 			mg_add_foreign_key(cx, castNode(Constraint, cmd->def), (Node *) cmd, false, true);
 		else if (cmd->subtype == AT_AddColumn)
 		{
-			ListCell   *lc2;
+			ListCell *lc2;
 
 			foreach(lc2, castNode(ColumnDef, cmd->def)->constraints)
 			{
@@ -529,8 +531,8 @@ void
 mg_footprint_alter_table(MgFootprint *fp, Node *node)
 {
 	AlterTableStmt *stmt = castNode(AlterTableStmt, node);
-	MgAlter		cx = {0};
-	ListCell   *lc;
+	MgAlter cx = {0};
+	ListCell *lc;
 
 	foreach(lc, stmt->cmds)
 	{

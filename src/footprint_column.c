@@ -14,7 +14,7 @@
 static bool
 mg_attribute(Oid relid, const char *name, FormData_pg_attribute *form)
 {
-	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+	HeapTuple tuple = SearchSysCacheAttName(relid, name);
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -29,7 +29,7 @@ static void
 mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 {
 	const char *name = column->def->colname;
-	MgTask	   *task;
+	MgTask *task;
 
 	tab->added = lappend(tab->added, column);
 	if (!mg_has_storage(tab->relkind))
@@ -45,8 +45,9 @@ mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 	{
 		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_ADD_COLUMN_NOT_NULL, (Node *) cmd);
 		task->column = name;
-		task->reason = psprintf("every row is checked for nulls in column \"%s\", which has no default and is null in all of them",
-								name);
+		task->reason = psprintf(
+			"every row is checked for nulls in column \"%s\", which has no default and is null in all of them",
+			name);
 	}
 	else if (column->why)
 		mg_note(tab->eff, "%s", column->why);
@@ -56,7 +57,7 @@ mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 static void
 mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *cmd)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	check_stack_depth();
 	mg_add_column_work(mg_tab_child(cx, relid), column, cmd);
@@ -64,7 +65,7 @@ mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *c
 		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		Oid			child = lfirst_oid(lc);
+		Oid child = lfirst_oid(lc);
 
 		/* a child that has the column already keeps it, and so do its children */
 		if (mg_attribute(child, column->def->colname, NULL) &&
@@ -80,8 +81,7 @@ mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *c
 static bool
 mg_add_column_allowed(MgAlter *cx, MgNewColumn *column)
 {
-	bool		children = has_subclass(cx->relid) &&
-		find_inheritance_children(cx->relid, NoLock) != NIL;
+	bool children = has_subclass(cx->relid) && find_inheritance_children(cx->relid, NoLock) != NIL;
 
 	if (get_rel_relispartition(cx->relid))
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE, "cannot add column to a partition");
@@ -100,9 +100,9 @@ mg_add_column_allowed(MgAlter *cx, MgNewColumn *column)
 void
 mg_alter_add_column(MgAlter *cx, AlterTableCmd *cmd)
 {
-	ColumnDef  *def = castNode(ColumnDef, cmd->def);
+	ColumnDef *def = castNode(ColumnDef, cmd->def);
 	MgNewColumn *column;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (mg_attribute(cx->relid, def->colname, NULL) &&
 		!mg_name_in(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->gone_columns, def->colname))
@@ -112,8 +112,8 @@ mg_alter_add_column(MgAlter *cx, AlterTableCmd *cmd)
 					"column \"%s\" exists already, so nothing is added", def->colname);
 		else
 			mg_problem(cx->fp, ERRCODE_DUPLICATE_COLUMN,
-					   "column \"%s\" of relation \"%s\" already exists",
-					   def->colname, get_rel_name(cx->relid));
+					   "column \"%s\" of relation \"%s\" already exists", def->colname,
+					   get_rel_name(cx->relid));
 		return;
 	}
 	column = mg_decide_new_column(cx->fp, cx->relid, def);
@@ -139,8 +139,8 @@ mg_alter_add_column(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd, List **named)
 {
-	MgTab	   *tab = mg_tab_child(cx, relid);
-	ListCell   *lc;
+	MgTab *tab = mg_tab_child(cx, relid);
+	ListCell *lc;
 
 	check_stack_depth();
 	*named = lappend(*named, mg_address(RelationRelationId, relid, get_attnum(relid, cmd->name)));
@@ -151,8 +151,8 @@ mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd, List **named)
 	{
 		FormData_pg_attribute att;
 
-		if (mg_attribute(lfirst_oid(lc), cmd->name, &att) && cx->recurse &&
-			att.attinhcount == 1 && !att.attislocal)
+		if (mg_attribute(lfirst_oid(lc), cmd->name, &att) && cx->recurse && att.attinhcount == 1 &&
+			!att.attislocal)
 			mg_drop_column_tree(cx, lfirst_oid(lc), cmd, named);
 		else
 			mg_tab_child(cx, lfirst_oid(lc));
@@ -164,7 +164,7 @@ void
 mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 {
 	FormData_pg_attribute att;
-	List	   *named = NIL;
+	List *named = NIL;
 
 	if (!mg_attribute(cx->relid, cmd->name, &att))
 	{
@@ -182,9 +182,10 @@ mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot drop inherited column \"%s\"",
 				   cmd->name);
 	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-				   "cannot drop column \"%s\" because it is part of the partition key of relation \"%s\"",
-				   cmd->name, get_rel_name(cx->relid));
+		mg_problem(
+			cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+			"cannot drop column \"%s\" because it is part of the partition key of relation \"%s\"",
+			cmd->name, get_rel_name(cx->relid));
 	else
 	{
 		/* columns of children may depend on each other's objects, so all go together */
@@ -198,12 +199,12 @@ static void
 mg_set_not_null_table(MgAlter *cx, MgTab *tab, const char *column, MgCause cause, Node *node)
 {
 	FormData_pg_attribute att;
-	bool		existing = mg_attribute(tab->relid, column, &att);
+	bool existing = mg_attribute(tab->relid, column, &att);
 	MgNewColumn *new_column = mg_tab_new_column(tab, column);
-	MgTask	   *task;
+	MgTask *task;
 
 	if (new_column)
-		existing = false;		/* it takes the place of one that is dropped */
+		existing = false; /* it takes the place of one that is dropped */
 	if ((existing ? att.attnotnull : (new_column && new_column->not_null)) &&
 		!mg_name_in(tab->nullable, column))
 	{
@@ -214,9 +215,10 @@ mg_set_not_null_table(MgAlter *cx, MgTab *tab, const char *column, MgCause cause
 		return;
 	if (existing && mg_not_null_proven(tab->relid, att.attnum, cx->gone_constraints))
 	{
-		mg_note(tab->eff,
-				"a valid CHECK constraint proves that column \"%s\" has no nulls, so it is not scanned",
-				column);
+		mg_note(
+			tab->eff,
+			"a valid CHECK constraint proves that column \"%s\" has no nulls, so it is not scanned",
+			column);
 		return;
 	}
 	task = mg_pending(&tab->scans, MG_WORK_SCAN, cause, node);
@@ -232,7 +234,7 @@ void
 mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCause cause, Node *node)
 {
 	FormData_pg_attribute att;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!mg_attribute(cx->relid, column, &att))
 		mg_column(cx, cx->relid, column);
@@ -256,12 +258,12 @@ mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCause cause, No
 void
 mg_alter_drop_not_null(MgAlter *cx, AlterTableCmd *cmd)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	mg_column(cx, cx->relid, cmd->name);
 	foreach(lc, mg_tree(cx->relid, cx->recurse))
 	{
-		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
 
 		tab->nullable = lappend(tab->nullable, cmd->name);
 	}

@@ -18,10 +18,10 @@
 HeapTuple
 mg_constraint_tuple(Oid relid, const char *name)
 {
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key[3];
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -50,7 +50,7 @@ mg_no_constraint(MgAlter *cx, Oid relid, const char *name)
 static void
 mg_add_check_table(MgTab *tab, Constraint *con, MgCause cause, Node *node, const char *column)
 {
-	MgTask	   *task;
+	MgTask *task;
 
 	if (con->skip_validation)
 	{
@@ -63,8 +63,8 @@ mg_add_check_table(MgTab *tab, Constraint *con, MgCause cause, Node *node, const
 	task->constraint = con->conname;
 	task->column = column;
 	task->reason = con->conname
-		? psprintf("every row is checked against constraint \"%s\"", con->conname)
-		: "every row is checked against the new CHECK constraint";
+					 ? psprintf("every row is checked against constraint \"%s\"", con->conname)
+					 : "every row is checked against the new CHECK constraint";
 }
 
 /* ADD CHECK on a table and, level by level, on its descendants. */
@@ -72,8 +72,8 @@ static void
 mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node,
 				  const char *column)
 {
-	MgTab	   *tab = mg_tab_child(cx, relid);
-	ListCell   *lc;
+	MgTab *tab = mg_tab_child(cx, relid);
+	ListCell *lc;
 
 	check_stack_depth();
 	mg_add_check_table(tab, con, cause, node, column);
@@ -83,8 +83,8 @@ mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *
 	{
 		/* a child's constraint of that name is merged, and its children have it, too */
 		if (con->conname && mg_constraint_tuple(lfirst_oid(lc), con->conname))
-			mg_note(mg_tab_child(cx, lfirst_oid(lc))->eff,
-					"it has constraint \"%s\" already", con->conname);
+			mg_note(mg_tab_child(cx, lfirst_oid(lc))->eff, "it has constraint \"%s\" already",
+					con->conname);
 		else
 			mg_add_check_tree(cx, lfirst_oid(lc), con, cause, node, column);
 	}
@@ -92,18 +92,17 @@ mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *
 
 /* ADD CHECK, or a CHECK written in ADD COLUMN. */
 void
-mg_add_check(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node,
-			 const char *column)
+mg_add_check(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node, const char *column)
 {
-	HeapTuple	existing = con->conname ? mg_constraint_tuple(relid, con->conname) : NULL;
+	HeapTuple existing = con->conname ? mg_constraint_tuple(relid, con->conname) : NULL;
 
 	if (existing)
 	{
 		/* an inherited one becomes a local one as well */
 		if (((Form_pg_constraint) GETSTRUCT(existing))->coninhcount == 0)
 			mg_problem(cx->fp, ERRCODE_DUPLICATE_OBJECT,
-					   "constraint \"%s\" for relation \"%s\" already exists",
-					   con->conname, get_rel_name(relid));
+					   "constraint \"%s\" for relation \"%s\" already exists", con->conname,
+					   get_rel_name(relid));
 		return;
 	}
 	if (!cx->recurse && !con->is_no_inherit && has_subclass(relid) &&
@@ -122,15 +121,15 @@ mg_validate_fkey(MgTab *tab, Oid confrelid, MgCause cause, Node *node, const cha
 				 bool keys_null)
 {
 	MgForeignKey *fkey = palloc0(sizeof(MgForeignKey));
-	List	   *list = NIL;
+	List *list = NIL;
 
 	fkey->confrelid = confrelid;
 	fkey->keys_null = keys_null;
 	fkey->task = mg_pending(&list, MG_WORK_SCAN, cause, node);
 	fkey->task->constraint = constraint;
 	fkey->task->reason = constraint
-		? psprintf("every row is checked against foreign key \"%s\"", constraint)
-		: "every row is checked against the new foreign key";
+						   ? psprintf("every row is checked against foreign key \"%s\"", constraint)
+						   : "every row is checked against the new foreign key";
 	tab->fkeys = lappend(tab->fkeys, fkey);
 }
 
@@ -139,8 +138,8 @@ static void
 mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, Node *node,
 						bool validate, bool keys_null)
 {
-	MgTab	   *tab = mg_tab_child(cx, relid);
-	ListCell   *lc;
+	MgTab *tab = mg_tab_child(cx, relid);
+	ListCell *lc;
 
 	check_stack_depth();
 	if (tab->relkind != RELKIND_PARTITIONED_TABLE)
@@ -156,7 +155,7 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 	}
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		Oid			partition = lfirst_oid(lc);
+		Oid partition = lfirst_oid(lc);
 		MgFkeyShape shape;
 
 		if (mg_fkey_shape_of_constraint(partition, confrelid, con, &shape) &&
@@ -164,8 +163,9 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 		{
 			mg_note(mg_tab_child(cx, partition)->eff,
 					"its own foreign key is adopted, so it is not validated again");
-			mg_lock_referenced(cx->fp, confrelid, AccessExclusiveLock,
-							   "a partition has the foreign key already, and its triggers here are merged");
+			mg_lock_referenced(
+				cx->fp, confrelid, AccessExclusiveLock,
+				"a partition has the foreign key already, and its triggers here are merged");
 		}
 		else
 			mg_add_fkey_referencing(cx, partition, confrelid, con, node, validate, keys_null);
@@ -183,7 +183,7 @@ mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
 	memset(&shape, 0, sizeof(shape));
 	if (mg_referenced_columns(confrelid, con, &shape))
 	{
-		bool		allowed = shape.nkeys > 0;
+		bool allowed = shape.nkeys > 0;
 
 		for (int i = 0; i < shape.nkeys; i++)
 			allowed &= pg_attribute_aclcheck(confrelid, shape.confkey[i], GetUserId(),
@@ -204,24 +204,26 @@ mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
 void
 mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool keys_null)
 {
-	bool		self_is_new = cx->fp->target_is_new;
-	Oid			confrelid = mg_lookup_relation(cx->fp, con->pktable, false);
+	bool self_is_new = cx->fp->target_is_new;
+	Oid confrelid = mg_lookup_relation(cx->fp, con->pktable, false);
 
 	cx->fp->target_is_new = self_is_new;
 	if (cx->fp->problem)
 		return;
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !cx->recurse)
 	{
-		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "cannot use ONLY for foreign key on partitioned table \"%s\" referencing relation \"%s\"",
-				   get_rel_name(cx->relid), con->pktable->relname);
+		mg_problem(
+			cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+			"cannot use ONLY for foreign key on partitioned table \"%s\" referencing relation \"%s\"",
+			get_rel_name(cx->relid), con->pktable->relname);
 		return;
 	}
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE && con->skip_validation)
 	{
-		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "cannot add NOT VALID foreign key on partitioned table \"%s\" referencing relation \"%s\"",
-				   get_rel_name(cx->relid), con->pktable->relname);
+		mg_problem(
+			cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
+			"cannot add NOT VALID foreign key on partitioned table \"%s\" referencing relation \"%s\"",
+			get_rel_name(cx->relid), con->pktable->relname);
 		return;
 	}
 	if (OidIsValid(confrelid) && !mg_may_reference(cx, confrelid, con))
@@ -237,8 +239,8 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 static IndexStmt *
 mg_key_index(Constraint *con, List *keys)
 {
-	IndexStmt  *stmt = makeNode(IndexStmt);
-	ListCell   *lc;
+	IndexStmt *stmt = makeNode(IndexStmt);
+	ListCell *lc;
 
 	stmt->accessMethod = "btree";
 	stmt->unique = true;
@@ -249,14 +251,14 @@ mg_key_index(Constraint *con, List *keys)
 	stmt->initdeferred = con->initdeferred;
 	foreach(lc, keys)
 	{
-		IndexElem  *elem = makeNode(IndexElem);
+		IndexElem *elem = makeNode(IndexElem);
 
 		elem->name = strVal(lfirst(lc));
 		stmt->indexParams = lappend(stmt->indexParams, elem);
 	}
 	foreach(lc, con->including)
 	{
-		IndexElem  *elem = makeNode(IndexElem);
+		IndexElem *elem = makeNode(IndexElem);
 
 		elem->name = strVal(lfirst(lc));
 		stmt->indexIncludingParams = lappend(stmt->indexIncludingParams, elem);
@@ -268,7 +270,7 @@ mg_key_index(Constraint *con, List *keys)
 static Oid
 mg_key_index_match(Oid relid, IndexStmt *stmt, Oid parent)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(relid))
 	{
@@ -283,23 +285,23 @@ mg_key_index_match(Oid relid, IndexStmt *stmt, Oid parent)
 static void
 mg_build_key(MgTab *tab, Constraint *con, MgCause cause, Node *node)
 {
-	MgTask	   *task = mg_pending(&tab->builds, MG_WORK_BUILD, cause, node);
+	MgTask *task = mg_pending(&tab->builds, MG_WORK_BUILD, cause, node);
 
 	task->constraint = con->conname;
 	task->reason = con->conname
-		? psprintf("the index behind constraint \"%s\" is built", con->conname)
-		: psprintf("the index behind the new %s constraint is built",
-				   con->contype == CONSTR_PRIMARY ? "PRIMARY KEY" :
-				   con->contype == CONSTR_UNIQUE ? "UNIQUE" : "EXCLUDE");
+					 ? psprintf("the index behind constraint \"%s\" is built", con->conname)
+					 : psprintf("the index behind the new %s constraint is built",
+								con->contype == CONSTR_PRIMARY  ? "PRIMARY KEY"
+								: con->contype == CONSTR_UNIQUE ? "UNIQUE"
+																: "EXCLUDE");
 }
 
 /* The index of a key on a table, or on the leaves of a partitioned one. */
 static void
-mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCause cause,
-				Node *node)
+mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCause cause, Node *node)
 {
-	MgTab	   *tab = mg_tab(cx, relid, MG_ROLE_CHILD);
-	ListCell   *lc;
+	MgTab *tab = mg_tab(cx, relid, MG_ROLE_CHILD);
+	ListCell *lc;
 
 	check_stack_depth();
 	if (tab->relkind != RELKIND_PARTITIONED_TABLE)
@@ -312,8 +314,8 @@ mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCaus
 		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		MgTab	   *child;
-		Oid			match;
+		MgTab *child;
+		Oid match;
 
 		mg_effect(cx->fp, lfirst_oid(lc), ShareLock, MG_ROLE_CHILD, NULL);
 		child = mg_tab(cx, lfirst_oid(lc), MG_ROLE_CHILD);
@@ -333,8 +335,8 @@ mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCaus
 static void
 mg_add_exclusion(MgAlter *cx, Constraint *con, Node *node)
 {
-	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
-	MgTask	   *task;
+	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	MgTask *task;
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 	{
@@ -352,14 +354,14 @@ mg_add_exclusion(MgAlter *cx, Constraint *con, Node *node)
 static List *
 mg_index_columns(Oid index, Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	List	   *names = NIL;
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	List *names = NIL;
 
 	if (!HeapTupleIsValid(tuple))
 		return NIL;
 	for (int i = 0; i < ((Form_pg_index) GETSTRUCT(tuple))->indnkeyatts; i++)
 	{
-		AttrNumber	attnum = ((Form_pg_index) GETSTRUCT(tuple))->indkey.values[i];
+		AttrNumber attnum = ((Form_pg_index) GETSTRUCT(tuple))->indkey.values[i];
 
 		if (attnum != 0)
 			names = lappend(names, makeString(get_attname(relid, attnum, false)));
@@ -372,13 +374,14 @@ mg_index_columns(Oid index, Oid relid)
 static void
 mg_add_key_using_index(MgAlter *cx, Constraint *con, Node *node)
 {
-	Oid			index;
-	ListCell   *lc;
+	Oid index;
+	ListCell *lc;
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 	{
-		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
-				   "ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported on partitioned tables");
+		mg_problem(
+			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+			"ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported on partitioned tables");
 		return;
 	}
 	index = get_relname_relid(con->indexname, get_rel_namespace(cx->relid));
@@ -416,10 +419,10 @@ mg_key_columns(Constraint *con, Node *node)
 void
 mg_add_key(MgAlter *cx, Constraint *con, Node *node)
 {
-	bool		primary = con->contype == CONSTR_PRIMARY;
-	MgCause		cause = primary ? MG_CAUSE_ADD_PRIMARY_KEY : MG_CAUSE_ADD_UNIQUE;
-	List	   *keys;
-	ListCell   *lc;
+	bool primary = con->contype == CONSTR_PRIMARY;
+	MgCause cause = primary ? MG_CAUSE_ADD_PRIMARY_KEY : MG_CAUSE_ADD_UNIQUE;
+	List *keys;
+	ListCell *lc;
 
 	if (primary)
 	{
@@ -487,10 +490,10 @@ mg_alter_add_constraint(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_lock_derived(MgAlter *cx, Oid conoid)
 {
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	check_stack_depth();
 	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber, F_OIDEQ,
@@ -511,7 +514,7 @@ mg_lock_derived(MgAlter *cx, Oid conoid)
 static Constraint *
 mg_added_constraint(MgAlter *cx, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, cx->stmt->cmds)
 	{
@@ -533,7 +536,7 @@ void
 mg_alter_constraint(MgAlter *cx, AlterTableCmd *cmd)
 {
 	Constraint *con = castNode(Constraint, cmd->def);
-	HeapTuple	tuple = mg_constraint_tuple(cx->relid, con->conname);
+	HeapTuple tuple = mg_constraint_tuple(cx->relid, con->conname);
 	Form_pg_constraint form;
 
 	if (tuple == NULL)
@@ -556,13 +559,13 @@ mg_alter_constraint(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_validate_check(MgAlter *cx, const char *name, bool no_inherit, Node *node)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(cx->relid, !no_inherit))
 	{
-		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
-		HeapTuple	tuple = mg_constraint_tuple(tab->relid, name);
-		MgTask	   *task;
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
+		HeapTuple tuple = mg_constraint_tuple(tab->relid, name);
+		MgTask *task;
 
 		if (tab->relid != cx->relid && !cx->recurse)
 		{
@@ -587,8 +590,7 @@ mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
 		mg_validate_check(cx, cmd->name, con->is_no_inherit, (Node *) cmd);
 	else if (con->contype == CONSTR_FOREIGN)
 	{
-		Oid			confrelid = RangeVarGetRelidExtended(con->pktable, NoLock, RVR_MISSING_OK,
-														 NULL, NULL);
+		Oid confrelid = RangeVarGetRelidExtended(con->pktable, NoLock, RVR_MISSING_OK, NULL, NULL);
 
 		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), confrelid, MG_CAUSE_VALIDATE,
 						 (Node *) cmd, cmd->name, false);
@@ -599,7 +601,7 @@ mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
 void
 mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
 {
-	HeapTuple	tuple = mg_constraint_tuple(cx->relid, cmd->name);
+	HeapTuple tuple = mg_constraint_tuple(cx->relid, cmd->name);
 	Form_pg_constraint form;
 
 	if (tuple == NULL)
@@ -626,8 +628,8 @@ mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
 	else if (form->contype == CONSTRAINT_CHECK)
 		mg_validate_check(cx, cmd->name, form->connoinherit, (Node *) cmd);
 	else
-		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), form->confrelid,
-						 MG_CAUSE_VALIDATE, (Node *) cmd, cmd->name, false);
+		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), form->confrelid, MG_CAUSE_VALIDATE,
+						 (Node *) cmd, cmd->name, false);
 }
 
 /* What goes with one constraint of one table. */
@@ -646,7 +648,7 @@ static void
 mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *cmd)
 {
 	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-	ListCell   *lc;
+	ListCell *lc;
 
 	check_stack_depth();
 	mg_tab_child(cx, relid);
@@ -655,7 +657,7 @@ mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *
 		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		HeapTuple	child = mg_constraint_tuple(lfirst_oid(lc), cmd->name);
+		HeapTuple child = mg_constraint_tuple(lfirst_oid(lc), cmd->name);
 		Form_pg_constraint child_form = child ? (Form_pg_constraint) GETSTRUCT(child) : NULL;
 
 		if (child_form && cx->recurse && child_form->coninhcount == 1 && !child_form->conislocal)
@@ -669,7 +671,7 @@ mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *
 void
 mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd)
 {
-	HeapTuple	tuple = mg_constraint_tuple(cx->relid, cmd->name);
+	HeapTuple tuple = mg_constraint_tuple(cx->relid, cmd->name);
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 		mg_lock_children(cx, cx->relid);
@@ -684,8 +686,8 @@ mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd)
 	}
 	if (((Form_pg_constraint) GETSTRUCT(tuple))->coninhcount > 0)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-				   "cannot drop inherited constraint \"%s\" of relation \"%s\"",
-				   cmd->name, get_rel_name(cx->relid));
+				   "cannot drop inherited constraint \"%s\" of relation \"%s\"", cmd->name,
+				   get_rel_name(cx->relid));
 	else
 		mg_drop_constraint_tree(cx, cx->relid, tuple, cmd);
 }

@@ -15,11 +15,11 @@
 static List *
 mg_fkeys_by(Oid index, AttrNumber column, Oid relid)
 {
-	List	   *result = NIL;
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	List *result = NIL;
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
@@ -53,13 +53,13 @@ mg_fkeys_to(Oid relid)
 static int
 mg_primary_key(Oid relid, AttrNumber *keys)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(relid))
 	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_index form;
-		int			nkeys = 0;
+		int nkeys = 0;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -81,8 +81,8 @@ mg_primary_key(Oid relid, AttrNumber *keys)
 static bool
 mg_attnums(Oid relid, List *names, AttrNumber *attnums)
 {
-	int			i = 0;
-	ListCell   *lc;
+	int i = 0;
+	ListCell *lc;
 
 	if (list_length(names) > INDEX_MAX_KEYS)
 		return false;
@@ -121,7 +121,7 @@ mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con, MgFke
 	if (!OidIsValid(confrelid) || !mg_attnums(partition, con->fk_attrs, shape->conkey))
 		return false;
 	return mg_referenced_columns(confrelid, con, shape) &&
-		shape->nkeys == list_length(con->fk_attrs);
+		   shape->nkeys == list_length(con->fk_attrs);
 }
 
 /* Read the shape of an existing foreign key, in the numbers of its own table. */
@@ -129,7 +129,7 @@ static void
 mg_fkey_shape(HeapTuple tuple, MgFkeyShape *shape)
 {
 	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-	Oid			ignored[INDEX_MAX_KEYS];
+	Oid ignored[INDEX_MAX_KEYS];
 
 	memset(shape, 0, sizeof(MgFkeyShape));
 	shape->confrelid = form->confrelid;
@@ -145,12 +145,12 @@ mg_fkey_shape(HeapTuple tuple, MgFkeyShape *shape)
 bool
 mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape)
 {
-	Oid			parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
+	Oid parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
 
 	mg_fkey_shape(tuple, shape);
 	for (int i = 0; i < shape->nkeys; i++)
 	{
-		char	   *name = get_attname(parent, shape->conkey[i], true);
+		char *name = get_attname(parent, shape->conkey[i], true);
 
 		shape->conkey[i] = name ? get_attnum(partition, name) : InvalidAttrNumber;
 		if (shape->conkey[i] == InvalidAttrNumber)
@@ -168,30 +168,29 @@ mg_fkey_same(const MgFkeyShape *a, const MgFkeyShape *b)
 		if (a->conkey[i] != b->conkey[i] || a->confkey[i] != b->confkey[i])
 			return false;
 	}
-	return a->confrelid == b->confrelid && a->nkeys == b->nkeys &&
-		a->deferrable == b->deferrable && a->deferred == b->deferred &&
-		a->updtype == b->updtype && a->deltype == b->deltype && a->matchtype == b->matchtype;
+	return a->confrelid == b->confrelid && a->nkeys == b->nkeys && a->deferrable == b->deferrable &&
+		   a->deferred == b->deferred && a->updtype == b->updtype && a->deltype == b->deltype &&
+		   a->matchtype == b->matchtype;
 }
 
 /* Has the partition a valid foreign key of that shape that has no parent yet? */
 bool
 mg_fkey_find(Oid partition, const MgFkeyShape *shape)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_fkeys_of(partition))
 	{
-		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_constraint form;
 		MgFkeyShape other;
-		bool		same;
+		bool same;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		form = (Form_pg_constraint) GETSTRUCT(tuple);
 		mg_fkey_shape(tuple, &other);
-		same = form->convalidated && !OidIsValid(form->conparentid) &&
-			mg_fkey_same(&other, shape);
+		same = form->convalidated && !OidIsValid(form->conparentid) && mg_fkey_same(&other, shape);
 		ReleaseSysCache(tuple);
 		if (same)
 			return true;

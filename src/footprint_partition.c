@@ -22,25 +22,25 @@
 /* A look at the constraints that a bound means for the tables concerned. */
 typedef struct MgBound
 {
-	Oid			parent;
-	PartitionBoundSpec *spec;	/* a copy */
-	Oid			partition;		/* to be attached, or InvalidOid */
-	Oid			default_partition;	/* or InvalidOid */
-	List	   *partition_qual; /* what the partition's rows have to satisfy, in its own numbers */
-	List	   *default_qual;	/* the same for the default partition */
-	bool		locked;			/* could not look without waiting */
+	Oid parent;
+	PartitionBoundSpec *spec; /* a copy */
+	Oid partition;            /* to be attached, or InvalidOid */
+	Oid default_partition;    /* or InvalidOid */
+	List *partition_qual;     /* what the partition's rows have to satisfy, in its own numbers */
+	List *default_qual;       /* the same for the default partition */
+	bool locked;              /* could not look without waiting */
 } MgBound;
 
 /* Open a relation and all its ancestors without waiting; NULL if one is locked. */
 static List *
 mg_open_all(List *oids)
 {
-	List	   *rels = NIL;
-	ListCell   *lc;
+	List *rels = NIL;
+	ListCell *lc;
 
 	foreach(lc, oids)
 	{
-		Relation	rel = mg_relation_open(lfirst_oid(lc));
+		Relation rel = mg_relation_open(lfirst_oid(lc));
 
 		if (rel == NULL)
 		{
@@ -59,12 +59,12 @@ mg_bound_quals(MgBound *bound, Relation parent, Relation partition, Relation def
 {
 	ParseState *pstate = make_parsestate(NULL);
 	PartitionBoundSpec *spec = transformPartitionBound(pstate, parent, bound->spec);
-	List	   *qual = get_qual_from_partbound(parent, spec);
-	List	   *bound_qual = mg_default_partition_base(&qual, RelationGetPartitionQual(parent));
+	List *qual = get_qual_from_partbound(parent, spec);
+	List *bound_qual = mg_default_partition_base(&qual, RelationGetPartitionQual(parent));
 
 	if (partition && qual != NIL)
 	{
-		List	   *mapped = (List *) eval_const_expressions(NULL, (Node *) copyObject(qual));
+		List *mapped = (List *) eval_const_expressions(NULL, (Node *) copyObject(qual));
 
 		mapped = list_make1(make_ands_explicit(mapped));
 		bound->partition_qual = map_partition_varattnos(mapped, 1, partition, parent);
@@ -77,12 +77,12 @@ mg_bound_quals(MgBound *bound, Relation parent, Relation partition, Relation def
 static void
 mg_bound_attempt(void *arg)
 {
-	MgBound    *bound = arg;
-	List	   *oids = list_make1_oid(bound->parent);
-	List	   *rels;
-	Relation	partition = NULL;
-	Relation	default_partition = NULL;
-	ListCell   *lc;
+	MgBound *bound = arg;
+	List *oids = list_make1_oid(bound->parent);
+	List *rels;
+	Relation partition = NULL;
+	Relation default_partition = NULL;
+	ListCell *lc;
 
 	if (get_rel_relispartition(bound->parent))
 		oids = list_concat(oids, get_partition_ancestors(bound->parent));
@@ -98,7 +98,7 @@ mg_bound_attempt(void *arg)
 	}
 	foreach(lc, rels)
 	{
-		Relation	rel = lfirst(lc);
+		Relation rel = lfirst(lc);
 
 		if (RelationGetRelid(rel) == bound->partition)
 			partition = rel;
@@ -116,7 +116,7 @@ mg_bound_datum_is_constant(Node *node)
 {
 	if (IsA(node, TypeCast))
 		node = ((TypeCast *) node)->arg;
-	if (IsA(node, ColumnRef))	/* MINVALUE, MAXVALUE */
+	if (IsA(node, ColumnRef)) /* MINVALUE, MAXVALUE */
 		return true;
 	return IsA(node, A_Const) || IsA(node, PartitionRangeDatum);
 }
@@ -124,7 +124,7 @@ mg_bound_datum_is_constant(Node *node)
 static bool
 mg_bound_is_constant(const PartitionBoundSpec *spec)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, spec->listdatums)
 	{
@@ -153,23 +153,22 @@ static bool
 mg_bound_known(MgBound *bound)
 {
 	return mg_bound_is_constant(bound->spec) &&
-		mg_attempt_as_owner(bound->parent, mg_bound_attempt, bound, NULL) &&
-		!bound->locked;
+		   mg_attempt_as_owner(bound->parent, mg_bound_attempt, bound, NULL) && !bound->locked;
 }
 
 /* Translate a qual from a partitioned table's column numbers to a partition's. */
 typedef struct MgMapping
 {
-	List	   *qual;
-	Oid			from;
-	Oid			to;
+	List *qual;
+	Oid from;
+	Oid to;
 } MgMapping;
 
 static void
 mg_map_attempt(void *arg)
 {
-	MgMapping  *mapping = arg;
-	List	   *rels = mg_open_all(list_make2_oid(mapping->from, mapping->to));
+	MgMapping *mapping = arg;
+	List *rels = mg_open_all(list_make2_oid(mapping->from, mapping->to));
 
 	if (rels == NIL)
 	{
@@ -188,10 +187,10 @@ mg_map_attempt(void *arg)
 static void
 mg_verify_rows(MgFootprint *fp, Oid relid, List *qual, MgCause cause, Node *node, bool is_default)
 {
-	MgEffect   *eff = mg_effect(fp, relid, AccessExclusiveLock,
-								is_default ? MG_ROLE_DEFAULT_PARTITION : MG_ROLE_CHILD, NULL);
-	MgTask	   *task;
-	ListCell   *lc;
+	MgEffect *eff = mg_effect(fp, relid, AccessExclusiveLock,
+							  is_default ? MG_ROLE_DEFAULT_PARTITION : MG_ROLE_CHILD, NULL);
+	MgTask *task;
+	ListCell *lc;
 
 	check_stack_depth();
 	if (qual != NIL && mg_constraints_imply(relid, qual, NIL))
@@ -203,7 +202,7 @@ mg_verify_rows(MgFootprint *fp, Oid relid, List *qual, MgCause cause, Node *node
 	{
 		foreach(lc, find_inheritance_children(relid, NoLock))
 		{
-			MgMapping	mapping = {.qual = qual,.from = relid,.to = lfirst_oid(lc)};
+			MgMapping mapping = {.qual = qual, .from = relid, .to = lfirst_oid(lc)};
 
 			if (qual != NIL && !mg_attempt(mg_map_attempt, &mapping, NULL))
 				mapping.qual = NIL;
@@ -212,11 +211,12 @@ mg_verify_rows(MgFootprint *fp, Oid relid, List *qual, MgCause cause, Node *node
 		return;
 	}
 	if (eff->relkind != RELKIND_RELATION)
-		return;					/* rows of foreign tables are taken on trust */
+		return; /* rows of foreign tables are taken on trust */
 	task = mg_task(eff, MG_WORK_SCAN, cause, node);
-	task->reason = is_default
-		? "every row of the default partition is checked not to belong to the new partition"
-		: "every row is checked against the bounds of the partition";
+	task->reason =
+		is_default
+			? "every row of the default partition is checked not to belong to the new partition"
+			: "every row is checked against the bounds of the partition";
 }
 
 /* ------------------------------------------------------------------------
@@ -227,10 +227,10 @@ mg_verify_rows(MgFootprint *fp, Oid relid, List *qual, MgCause cause, Node *node
 static void
 mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node, List **used)
 {
-	MgEffect   *eff = mg_effect(cx->fp, relid, AccessExclusiveLock, MG_ROLE_CHILD, NULL);
-	Oid			match = mg_partition_index_match_unused(parent_index, cx->relid, relid, *used);
-	MgTask	   *task;
-	ListCell   *lc;
+	MgEffect *eff = mg_effect(cx->fp, relid, AccessExclusiveLock, MG_ROLE_CHILD, NULL);
+	Oid match = mg_partition_index_match_unused(parent_index, cx->relid, relid, *used);
+	MgTask *task;
+	ListCell *lc;
 
 	check_stack_depth();
 	if (OidIsValid(match))
@@ -262,8 +262,8 @@ mg_attach_index(MgAlter *cx, Oid parent_index, Oid relid, Node *node, List **use
 static void
 mg_attach_indexes(MgAlter *cx, Oid relid, Node *node)
 {
-	List	   *used = NIL;
-	ListCell   *lc;
+	List *used = NIL;
+	ListCell *lc;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return;
@@ -281,10 +281,10 @@ mg_attach_indexes(MgAlter *cx, Oid relid, Node *node)
 static void
 mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 {
-	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
 	Form_pg_constraint form;
 	MgFkeyShape shape;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -292,8 +292,9 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 	mg_lock_referenced(cx->fp, form->confrelid, ShareRowExclusiveLock,
 					   "the foreign key of the parent adds triggers to the table it references");
 	if (mg_fkey_shape_of_row(relid, tuple, &shape) && mg_fkey_find(relid, &shape))
-		mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
-						   "the partition has the foreign key already, and its triggers here are merged");
+		mg_lock_referenced(
+			cx->fp, form->confrelid, AccessExclusiveLock,
+			"the partition has the foreign key already, and its triggers here are merged");
 	else if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 	{
 		foreach(lc, find_inheritance_children(relid, NoLock))
@@ -309,14 +310,14 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 static void
 mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 {
-	List	   *fkeys = mg_fkeys_of(cx->relid);
-	List	   *referencing = mg_fkeys_to(cx->relid);
-	ListCell   *lc;
+	List *fkeys = mg_fkeys_of(cx->relid);
+	List *referencing = mg_fkeys_to(cx->relid);
+	ListCell *lc;
 
 	foreach(lc, fkeys)
 	{
-		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Oid			derived_from;
+		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Oid derived_from;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -327,7 +328,7 @@ mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 	}
 	foreach(lc, referencing)
 	{
-		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -344,7 +345,7 @@ mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 static void
 mg_attach_partitioned_index(MgAlter *cx, PartitionCmd *part)
 {
-	Oid			index = mg_lookup_relation(cx->fp, part->name, false);
+	Oid index = mg_lookup_relation(cx->fp, part->name, false);
 
 	if (OidIsValid(index) && mg_check_owner(cx->fp, index))
 		mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
@@ -355,7 +356,7 @@ mg_attach_partitioned_index(MgAlter *cx, PartitionCmd *part)
 static bool
 mg_attach_allowed(MgAlter *cx, Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	if (!mg_check_owner(cx->fp, relid))
 		return false;
@@ -381,9 +382,9 @@ void
 mg_alter_attach(MgAlter *cx, AlterTableCmd *cmd)
 {
 	PartitionCmd *part = castNode(PartitionCmd, cmd->def);
-	MgBound		bound = {.parent = cx->relid};
-	bool		known;
-	ListCell   *lc;
+	MgBound bound = {.parent = cx->relid};
+	bool known;
+	ListCell *lc;
 
 	if (cx->relkind == RELKIND_PARTITIONED_INDEX)
 	{
@@ -423,12 +424,12 @@ mg_alter_attach(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_detach_fkeys_of(MgAlter *cx, Oid partition)
 {
-	List	   *fkeys = mg_fkeys_of(partition);
-	ListCell   *lc;
+	List *fkeys = mg_fkeys_of(partition);
+	ListCell *lc;
 
 	foreach(lc, fkeys)
 	{
-		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_constraint form;
 
 		if (!HeapTupleIsValid(tuple))
@@ -445,14 +446,14 @@ mg_detach_fkeys_of(MgAlter *cx, Oid partition)
 static void
 mg_detach_check(MgAlter *cx, Form_pg_constraint form, Oid partition, Node *node)
 {
-	bool		partitioned = get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE;
-	MgSize		size;
-	ListCell   *lc;
+	bool partitioned = get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE;
+	MgSize size;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(form->conrelid, partitioned))
 	{
-		MgEffect   *leaf = mg_effect(cx->fp, lfirst_oid(lc), AccessShareLock, MG_ROLE_PEER, NULL);
-		MgTask	   *task;
+		MgEffect *leaf = mg_effect(cx->fp, lfirst_oid(lc), AccessShareLock, MG_ROLE_PEER, NULL);
+		MgTask *task;
 
 		if (!mg_has_storage(leaf->relkind))
 			continue;
@@ -462,19 +463,19 @@ mg_detach_check(MgAlter *cx, Form_pg_constraint form, Oid partition, Node *node)
 	}
 	mg_relation_size(form->conrelid, &size);
 	if (size.heap > 0 && get_rel_relkind(partition) == RELKIND_RELATION)
-		mg_task(mg_effect_find(cx->fp, partition), MG_WORK_LOOKUP, MG_CAUSE_DETACH_PARTITION,
-				node)->reason = "its rows are looked up for references";
+		mg_task(mg_effect_find(cx->fp, partition), MG_WORK_LOOKUP, MG_CAUSE_DETACH_PARTITION, node)
+			->reason = "its rows are looked up for references";
 }
 
 /* Tables that reference the parent must not reference rows that leave it. */
 static void
 mg_detach_fkeys_to(MgAlter *cx, Oid partition, Node *node, bool check_references)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_fkeys_to(partition))
 	{
-		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_constraint form;
 
 		if (!HeapTupleIsValid(tuple))
@@ -495,7 +496,7 @@ mg_detach_fkeys_to(MgAlter *cx, Oid partition, Node *node, bool check_references
 static void
 mg_detach_indexes(MgAlter *cx, Oid partition)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_index_list(partition))
 	{
@@ -509,7 +510,7 @@ mg_detach_indexes(MgAlter *cx, Oid partition)
 static void
 mg_detach_partition(MgAlter *cx, Oid partition, Node *node, bool check_references)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	mg_effect(cx->fp, partition, AccessExclusiveLock, MG_ROLE_CHILD, "it ceases to be a partition");
 	foreach(lc, mg_tree(partition, true))
@@ -524,16 +525,15 @@ mg_detach_partition(MgAlter *cx, Oid partition, Node *node, bool check_reference
 static Oid
 mg_detach_lookup(MgAlter *cx, PartitionCmd *part)
 {
-	Oid			partition = mg_lookup_relation(cx->fp, part->name, false);
+	Oid partition = mg_lookup_relation(cx->fp, part->name, false);
 
 	if (!OidIsValid(partition))
 		return InvalidOid;
-	if (!get_rel_relispartition(partition) ||
-		get_partition_parent(partition, true) != cx->relid)
+	if (!get_rel_relispartition(partition) || get_partition_parent(partition, true) != cx->relid)
 	{
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_TABLE,
-				   "relation \"%s\" is not a partition of relation \"%s\"",
-				   get_rel_name(partition), get_rel_name(cx->relid));
+				   "relation \"%s\" is not a partition of relation \"%s\"", get_rel_name(partition),
+				   get_rel_name(cx->relid));
 		return InvalidOid;
 	}
 	return partition;
@@ -544,8 +544,8 @@ void
 mg_alter_detach(MgAlter *cx, AlterTableCmd *cmd)
 {
 	PartitionCmd *part = castNode(PartitionCmd, cmd->def);
-	Oid			default_partition = get_default_partition_oid(cx->relid);
-	Oid			partition = mg_detach_lookup(cx, part);
+	Oid default_partition = get_default_partition_oid(cx->relid);
+	Oid partition = mg_detach_lookup(cx, part);
 
 	if (!OidIsValid(partition))
 		return;
@@ -568,7 +568,7 @@ mg_alter_detach(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_detach_finalize(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid			partition = mg_detach_lookup(cx, castNode(PartitionCmd, cmd->def));
+	Oid partition = mg_detach_lookup(cx, castNode(PartitionCmd, cmd->def));
 
 	if (OidIsValid(partition))
 		mg_detach_partition(cx, partition, (Node *) cmd, false);

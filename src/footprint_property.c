@@ -26,10 +26,10 @@ mg_alter_column_exists(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid			newowner = get_rolespec_oid(cmd->newowner, true);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
-	Oid			oldowner;
-	ListCell   *lc;
+	Oid newowner = get_rolespec_oid(cmd->newowner, true);
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
+	Oid oldowner;
+	ListCell *lc;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -68,7 +68,7 @@ mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_cluster_on(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid			index = get_relname_relid(cmd->name, get_rel_namespace(cx->relid));
+	Oid index = get_relname_relid(cmd->name, get_rel_namespace(cx->relid));
 
 	if (!OidIsValid(index) && cx->fp->script == NULL)
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
@@ -80,12 +80,11 @@ mg_alter_cluster_on(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_logged(MgAlter *cx, AlterTableCmd *cmd)
 {
-	char		wanted = cmd->subtype == AT_SetLogged ? RELPERSISTENCE_PERMANENT
-		: RELPERSISTENCE_UNLOGGED;
-	char		now = get_rel_persistence(cx->relid);
-	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
-	ListCell   *lc;
-	MgTask	   *task;
+	char wanted = cmd->subtype == AT_SetLogged ? RELPERSISTENCE_PERMANENT : RELPERSISTENCE_UNLOGGED;
+	char now = get_rel_persistence(cx->relid);
+	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	ListCell *lc;
+	MgTask *task;
 
 	if (now == wanted || now == RELPERSISTENCE_TEMP || !mg_has_storage(cx->relkind))
 	{
@@ -95,8 +94,8 @@ mg_alter_logged(MgAlter *cx, AlterTableCmd *cmd)
 	}
 	task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_LOGGED, (Node *) cmd);
 	task->reason = wanted == RELPERSISTENCE_PERMANENT
-		? "the table is rewritten, and all of it goes to the write-ahead log"
-		: "the table is rewritten as an unlogged one";
+					 ? "the table is rewritten, and all of it goes to the write-ahead log"
+					 : "the table is rewritten as an unlogged one";
 	if (cx->relkind == RELKIND_RELATION)
 	{
 		foreach(lc, getOwnedSequences(cx->relid))
@@ -109,11 +108,11 @@ mg_alter_logged(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 {
-	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
 	const char *name = cmd->name ? cmd->name : default_table_access_method;
-	Oid			wanted = get_am_oid(name, true);
-	HeapTuple	tuple;
-	Oid			now;
+	Oid wanted = get_am_oid(name, true);
+	HeapTuple tuple;
+	Oid now;
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 	{
@@ -132,7 +131,8 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 	now = ((Form_pg_class) GETSTRUCT(tuple))->relam;
 	ReleaseSysCache(tuple);
 	if (now == wanted)
-		mg_note(tab->eff, "the table has access method \"%s\" already, so nothing is rewritten", name);
+		mg_note(tab->eff, "the table has access method \"%s\" already, so nothing is rewritten",
+				name);
 	else
 		mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_ACCESS_METHOD, (Node *) cmd)
 			->reason = psprintf("the table is rewritten into access method \"%s\"", name);
@@ -145,10 +145,10 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
 {
-	MgTab	   *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
-	Oid			wanted = get_tablespace_oid(cmd->name, true);
-	HeapTuple	tuple;
-	Oid			now;
+	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	Oid wanted = get_tablespace_oid(cmd->name, true);
+	HeapTuple tuple;
+	Oid now;
 
 	if (!OidIsValid(wanted))
 	{
@@ -177,7 +177,7 @@ mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_inherit(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid			parent = mg_lookup_relation(cx->fp, castNode(RangeVar, cmd->def), false);
+	Oid parent = mg_lookup_relation(cx->fp, castNode(RangeVar, cmd->def), false);
 
 	mg_effect(cx->fp, parent, ShareUpdateExclusiveLock, MG_ROLE_PARENT,
 			  "the parent of the inheritance is kept from other schema changes");
@@ -188,7 +188,7 @@ void
 mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
 {
 	ReplicaIdentityStmt *stmt = castNode(ReplicaIdentityStmt, cmd->def);
-	Oid			index;
+	Oid index;
 
 	if (stmt->identity_type != REPLICA_IDENTITY_INDEX)
 		return;
@@ -203,10 +203,10 @@ mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
 {
-	AttrNumber	attnum = mg_column(cx, cx->relid, cmd->name);
-	HeapTuple	tuple;
-	bool		identity;
-	Oid			sequence;
+	AttrNumber attnum = mg_column(cx, cx->relid, cmd->name);
+	HeapTuple tuple;
+	bool identity;
+	Oid sequence;
 
 	if (attnum == InvalidAttrNumber)
 		return;

@@ -27,8 +27,8 @@
 bool
 mg_in_partition_key(Oid relid, AttrNumber attnum)
 {
-	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relid));
-	bool		found = false;
+	HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relid));
+	bool found = false;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -42,19 +42,20 @@ mg_in_partition_key(Oid relid, AttrNumber attnum)
 static void
 mg_type_unknown(MgAlter *cx, AlterTableCmd *cmd)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(cx->relid, cx->recurse))
 	{
-		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
-		MgTask	   *task;
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
+		MgTask *task;
 
 		if (!mg_has_storage(tab->relkind))
 			continue;
 		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ALTER_TYPE, (Node *) cmd);
 		task->column = cmd->name;
-		task->reason = psprintf("column \"%s\" is not known before the statements before it have run, so a rewrite is assumed",
-								cmd->name);
+		task->reason = psprintf(
+			"column \"%s\" is not known before the statements before it have run, so a rewrite is assumed",
+			cmd->name);
 	}
 }
 
@@ -62,7 +63,7 @@ mg_type_unknown(MgAlter *cx, AlterTableCmd *cmd)
 static bool
 mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
 {
-	HeapTuple	tuple = SearchSysCacheAttName(cx->relid, cmd->name);
+	HeapTuple tuple = SearchSysCacheAttName(cx->relid, cmd->name);
 	FormData_pg_attribute att;
 
 	if (!HeapTupleIsValid(tuple))
@@ -79,12 +80,13 @@ mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
 		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
 				   cmd->name);
 	else if (att.attinhcount > 0)
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-				   "cannot alter inherited column \"%s\"", cmd->name);
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot alter inherited column \"%s\"",
+				   cmd->name);
 	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-				   "cannot alter column \"%s\" because it is part of the partition key of relation \"%s\"",
-				   cmd->name, get_rel_name(cx->relid));
+		mg_problem(
+			cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+			"cannot alter column \"%s\" because it is part of the partition key of relation \"%s\"",
+			cmd->name, get_rel_name(cx->relid));
 	else if (!cx->recurse && has_subclass(cx->relid) &&
 			 find_inheritance_children(cx->relid, NoLock) != NIL)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
@@ -99,8 +101,8 @@ mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 {
-	MgRetyped  *decided;
-	ListCell   *lc;
+	MgRetyped *decided;
+	ListCell *lc;
 
 	if (!mg_type_allowed(cx, cmd) ||
 		(decided = mg_decide_type_change(cx->fp, cx->relid, cmd)) == NULL)
@@ -113,9 +115,9 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 
 	foreach(lc, mg_tree(cx->relid, cx->recurse))
 	{
-		MgTab	   *tab = mg_tab_child(cx, lfirst_oid(lc));
-		MgRetyped  *retyped = palloc(sizeof(MgRetyped));
-		MgTask	   *task;
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
+		MgRetyped *retyped = palloc(sizeof(MgRetyped));
+		MgTask *task;
 
 		*retyped = *decided;
 		retyped->attnum = get_attnum(tab->relid, cmd->name);
@@ -129,8 +131,9 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 		}
 		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ALTER_TYPE, (Node *) cmd);
 		task->column = cmd->name;
-		task->reason = psprintf("the values of column \"%s\" are converted from type %s, so the table is rewritten",
-								cmd->name, format_type_be(retyped->oldtype));
+		task->reason = psprintf(
+			"the values of column \"%s\" are converted from type %s, so the table is rewritten",
+			cmd->name, format_type_be(retyped->oldtype));
 	}
 }
 
@@ -138,7 +141,7 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_remake_index(MgAlter *cx, MgTab *tab, Oid index, bool keep)
 {
-	MgTask	   *task;
+	MgTask *task;
 
 	mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
 			  "the index is dropped and made again");
@@ -150,16 +153,15 @@ mg_remake_index(MgAlter *cx, MgTab *tab, Oid index, bool keep)
 	task->index = index;
 	if (tab->retyped != NIL)
 		task->column = ((MgRetyped *) linitial(tab->retyped))->column;
-	task->reason = keep
-		? psprintf("index \"%s\" keeps its file", get_rel_name(index))
-		: psprintf("index \"%s\" has to be built anew", get_rel_name(index));
+	task->reason = keep ? psprintf("index \"%s\" keeps its file", get_rel_name(index))
+						: psprintf("index \"%s\" has to be built anew", get_rel_name(index));
 }
 
 /* The member of a tree of indexes that belongs to a table, or InvalidOid. */
 static Oid
 mg_index_of(List *indexes, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, indexes)
 	{
@@ -176,20 +178,21 @@ mg_index_of(List *indexes, Oid relid)
 static void
 mg_remake_partitioned_index(MgAlter *cx, MgTab *tab, Oid index)
 {
-	List	   *indexes = mg_tree(index, true);
-	ListCell   *lc;
+	List *indexes = mg_tree(index, true);
+	ListCell *lc;
 
 	foreach(lc, mg_tree(tab->relid, true))
 	{
-		MgTab	   *part = mg_tab_child(cx, lfirst_oid(lc));
-		Oid			part_index = mg_index_of(indexes, part->relid);
+		MgTab *part = mg_tab_child(cx, lfirst_oid(lc));
+		Oid part_index = mg_index_of(indexes, part->relid);
 
 		if (OidIsValid(part_index))
 			mg_remake_index(cx, part, part_index, false);
 		else if (mg_has_storage(part->relkind))
 			mg_pending(&part->builds, MG_WORK_BUILD, MG_CAUSE_ALTER_TYPE_DEPENDENTS,
-					   (Node *) linitial(cx->stmt->cmds))->reason =
-				psprintf("it gets an index for \"%s\" of its parent", get_rel_name(index));
+					   (Node *) linitial(cx->stmt->cmds))
+				->reason = psprintf("it gets an index for \"%s\" of its parent",
+									get_rel_name(index));
 	}
 }
 
@@ -198,7 +201,7 @@ static void
 mg_retyped_index(MgAlter *cx, MgTab *tab, Oid index)
 {
 	if (list_member_oid(cx->gone_indexes, index) || get_rel_relispartition(index))
-		return;					/* seen already, or it goes with its parent */
+		return; /* seen already, or it goes with its parent */
 	if (get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
 		mg_remake_partitioned_index(cx, tab, index);
 	else
@@ -209,12 +212,12 @@ mg_retyped_index(MgAlter *cx, MgTab *tab, Oid index)
 static void
 mg_retyped_check(MgAlter *cx, Form_pg_constraint form)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, mg_tree(form->conrelid, !form->connoinherit))
 	{
-		MgTab	   *tab;
-		MgTask	   *task;
+		MgTab *tab;
+		MgTask *task;
 
 		mg_effect(cx->fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_OTHER, NULL);
 		tab = mg_tab(cx, lfirst_oid(lc), MG_ROLE_OTHER);
@@ -232,27 +235,28 @@ mg_retyped_check(MgAlter *cx, Form_pg_constraint form)
 static void
 mg_retyped_fkey(MgAlter *cx, MgTab *tab, Form_pg_constraint form)
 {
-	bool		partitioned = get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE;
-	MgTab	   *referencing;
-	ListCell   *lc;
+	bool partitioned = get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE;
+	MgTab *referencing;
+	ListCell *lc;
 
 	mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
-					   psprintf("foreign key \"%s\" is dropped and made again", NameStr(form->conname)));
+					   psprintf("foreign key \"%s\" is dropped and made again",
+								NameStr(form->conname)));
 	mg_lock_referenced(cx->fp, form->conrelid, AccessExclusiveLock,
-					   psprintf("foreign key \"%s\" is dropped and made again", NameStr(form->conname)));
+					   psprintf("foreign key \"%s\" is dropped and made again",
+								NameStr(form->conname)));
 	referencing = mg_tab(cx, form->conrelid, MG_ROLE_PEER);
-	if (!form->convalidated ||
-		(tab->rewrites == NIL && referencing->rewrites == NIL &&
-		 mg_fkey_still_proven(form->oid, tab->relid, tab->retyped)))
+	if (!form->convalidated || (tab->rewrites == NIL && referencing->rewrites == NIL &&
+								mg_fkey_still_proven(form->oid, tab->relid, tab->retyped)))
 		return;
 	foreach(lc, mg_tree(form->conrelid, partitioned))
 	{
-		MgTab	   *leaf = mg_tab(cx, lfirst_oid(lc), MG_ROLE_PEER);
+		MgTab *leaf = mg_tab(cx, lfirst_oid(lc), MG_ROLE_PEER);
 
 		if (leaf->relkind == RELKIND_RELATION)
 			mg_validate_fkey(leaf, form->confrelid,
 							 tab->rewrites != NIL ? MG_CAUSE_ALTER_TYPE
-							 : MG_CAUSE_ALTER_TYPE_DEPENDENTS,
+												  : MG_CAUSE_ALTER_TYPE_DEPENDENTS,
 							 (Node *) linitial(cx->stmt->cmds), pstrdup(NameStr(form->conname)),
 							 false);
 	}
@@ -262,7 +266,7 @@ mg_retyped_fkey(MgAlter *cx, MgTab *tab, Form_pg_constraint form)
 static void
 mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 {
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	Form_pg_constraint form;
 
 	if (list_member_oid(*seen, conoid) || list_member_oid(cx->gone_constraints, conoid))
@@ -298,15 +302,13 @@ mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 /* Dependents that core does not make again: it refuses. */
 static const struct
 {
-	Oid			classid;
+	Oid classid;
 	const char *used;
-}			mg_type_blockers[] = {
-	{ProcedureRelationId, "by a function or procedure"},
-	{RewriteRelationId, "by a view or rule"},
-	{TriggerRelationId, "in a trigger definition"},
-	{PolicyRelationId, "in a policy definition"},
-	{PublicationRelRelationId, "by a publication WHERE clause"}
-};
+} mg_type_blockers[] = {{ProcedureRelationId, "by a function or procedure"},
+						{RewriteRelationId, "by a view or rule"},
+						{TriggerRelationId, "in a trigger definition"},
+						{PolicyRelationId, "in a policy definition"},
+						{PublicationRelRelationId, "by a publication WHERE clause"}};
 
 /* Is there something that makes core refuse? */
 static bool
@@ -338,7 +340,7 @@ mg_type_blocked(MgAlter *cx, const MgRetyped *retyped, const ObjectAddress *obje
 static void
 mg_retyped_statistics(MgAlter *cx, Oid stxoid)
 {
-	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(stxoid));
+	HeapTuple tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(stxoid));
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -351,10 +353,10 @@ mg_retyped_statistics(MgAlter *cx, Oid stxoid)
 static void
 mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	Relation depend = table_open(DependRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key[3];
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(RelationRelationId));
@@ -377,8 +379,8 @@ mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 			mg_retyped_statistics(cx, object.objectId);
 		else if (object.classId == RelationRelationId)
 		{
-			char		relkind = get_rel_relkind(object.objectId);
-			Oid			conoid = InvalidOid;
+			char relkind = get_rel_relkind(object.objectId);
+			Oid conoid = InvalidOid;
 
 			if (relkind != RELKIND_INDEX && relkind != RELKIND_PARTITIONED_INDEX)
 				continue;
@@ -397,13 +399,13 @@ mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 void
 mg_alter_type_dependents(MgAlter *cx)
 {
-	List	   *seen = NIL;
+	List *seen = NIL;
 
 	/* making a foreign key again may bring further tables to the end of the list */
 	for (int i = 0; i < list_length(cx->tabs); i++)
 	{
-		MgTab	   *tab = list_nth(cx->tabs, i);
-		ListCell   *lc;
+		MgTab *tab = list_nth(cx->tabs, i);
+		ListCell *lc;
 
 		foreach(lc, tab->retyped)
 			mg_retyped_column(cx, tab, lfirst(lc), &seen);

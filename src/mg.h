@@ -28,104 +28,104 @@
 typedef enum MgWork
 {
 	MG_WORK_NONE = 0,
-	MG_WORK_LOOKUP,				/* read by key, or in full, as the planner likes: the other side of
+	MG_WORK_LOOKUP, /* read by key, or in full, as the planner likes: the other side of
 								 * a foreign key that is being validated */
-	MG_WORK_SCAN,				/* read in full */
-	MG_WORK_BUILD,				/* read in full, sorted, written as an index */
-	MG_WORK_COPY,				/* files copied block by block */
-	MG_WORK_REWRITE				/* a new heap and TOAST; the index builds that come with it are
+	MG_WORK_SCAN,   /* read in full */
+	MG_WORK_BUILD,  /* read in full, sorted, written as an index */
+	MG_WORK_COPY,   /* files copied block by block */
+	MG_WORK_REWRITE /* a new heap and TOAST; the index builds that come with it are
 								 * MG_WORK_BUILD tasks of their own, one per index */
 } MgWork;
 
 /* What asked for the work.  A rule (rules.c) stands behind each of these. */
 typedef enum MgCause
 {
-	MG_CAUSE_NONE = 0,			/* the lock alone */
-	MG_CAUSE_ADD_COLUMN,		/* default or type of a new column forces a rewrite */
-	MG_CAUSE_ADD_COLUMN_CHECK,	/* CHECK written in ADD COLUMN */
-	MG_CAUSE_ADD_COLUMN_NOT_NULL,	/* NOT NULL without a default: cannot succeed on a table with rows */
+	MG_CAUSE_NONE = 0,            /* the lock alone */
+	MG_CAUSE_ADD_COLUMN,          /* default or type of a new column forces a rewrite */
+	MG_CAUSE_ADD_COLUMN_CHECK,    /* CHECK written in ADD COLUMN */
+	MG_CAUSE_ADD_COLUMN_NOT_NULL, /* NOT NULL without a default: cannot succeed on a table with rows */
 	MG_CAUSE_ADD_CHECK,
 	MG_CAUSE_ADD_FOREIGN_KEY,
-	MG_CAUSE_VALIDATE,			/* VALIDATE CONSTRAINT */
+	MG_CAUSE_VALIDATE, /* VALIDATE CONSTRAINT */
 	MG_CAUSE_ADD_UNIQUE,
 	MG_CAUSE_ADD_PRIMARY_KEY,
 	MG_CAUSE_ADD_EXCLUSION,
-	MG_CAUSE_PRIMARY_KEY_USING_INDEX,	/* the NOT NULL it implies has to be verified */
+	MG_CAUSE_PRIMARY_KEY_USING_INDEX, /* the NOT NULL it implies has to be verified */
 	MG_CAUSE_SET_NOT_NULL,
-	MG_CAUSE_ALTER_TYPE,		/* rewrite */
+	MG_CAUSE_ALTER_TYPE,            /* rewrite */
 	MG_CAUSE_ALTER_TYPE_DEPENDENTS, /* no rewrite, but indexes rebuilt, checks or foreign keys
 									 * verified again */
-	MG_CAUSE_SET_LOGGED,		/* SET LOGGED, SET UNLOGGED */
+	MG_CAUSE_SET_LOGGED,            /* SET LOGGED, SET UNLOGGED */
 	MG_CAUSE_SET_ACCESS_METHOD,
 	MG_CAUSE_SET_TABLESPACE,
-	MG_CAUSE_ATTACH_PARTITION,	/* rows of the new or of the default partition verified */
-	MG_CAUSE_ATTACH_PARTITION_INDEX,	/* index of the parent built on the new partition */
-	MG_CAUSE_DETACH_PARTITION,	/* tables that reference the parent are read */
-	MG_CAUSE_CREATE_PARTITION,	/* CREATE TABLE ... PARTITION OF: the default partition is read */
+	MG_CAUSE_ATTACH_PARTITION,       /* rows of the new or of the default partition verified */
+	MG_CAUSE_ATTACH_PARTITION_INDEX, /* index of the parent built on the new partition */
+	MG_CAUSE_DETACH_PARTITION,       /* tables that reference the parent are read */
+	MG_CAUSE_CREATE_PARTITION, /* CREATE TABLE ... PARTITION OF: the default partition is read */
 	MG_CAUSE_CREATE_INDEX,
 	MG_CAUSE_REINDEX,
 	MG_CAUSE_VACUUM_FULL,
 	MG_CAUSE_CLUSTER,
-	MG_CAUSE_INVALID_INDEX		/* CREATE INDEX IF NOT EXISTS would skip an invalid index (no work) */
+	MG_CAUSE_INVALID_INDEX /* CREATE INDEX IF NOT EXISTS would skip an invalid index (no work) */
 } MgCause;
 
 /* How a relation came into the footprint. */
 typedef enum MgRole
 {
-	MG_ROLE_TARGET = 0,			/* named in the statement */
-	MG_ROLE_CHILD,				/* partition or inheritance child of the target */
-	MG_ROLE_PARENT,				/* parent of the target */
-	MG_ROLE_PEER,				/* other side of a foreign key */
+	MG_ROLE_TARGET = 0, /* named in the statement */
+	MG_ROLE_CHILD,      /* partition or inheritance child of the target */
+	MG_ROLE_PARENT,     /* parent of the target */
+	MG_ROLE_PEER,       /* other side of a foreign key */
 	MG_ROLE_DEFAULT_PARTITION,
 	MG_ROLE_INDEX,
-	MG_ROLE_OTHER				/* view, sequence, type's relation, ... */
+	MG_ROLE_OTHER /* view, sequence, type's relation, ... */
 } MgRole;
 
 /* Rows and bytes of one relation as of now.  See relsize.c. */
 typedef struct MgSize
 {
-	double		rows;
-	uint64		heap;			/* main fork, bytes (of an index: the index) */
-	uint64		toast;			/* TOAST table and its index, bytes */
-	uint64		indexes;		/* all indexes of the table, bytes */
+	double rows;
+	uint64 heap;    /* main fork, bytes (of an index: the index) */
+	uint64 toast;   /* TOAST table and its index, bytes */
+	uint64 indexes; /* all indexes of the table, bytes */
 } MgSize;
 
 /* One piece of work on one relation. */
 typedef struct MgTask
 {
-	MgWork		work;
-	MgCause		cause;
-	Oid			index;			/* MG_WORK_BUILD: existing index that is built anew, or InvalidOid for
+	MgWork work;
+	MgCause cause;
+	Oid index;          /* MG_WORK_BUILD: existing index that is built anew, or InvalidOid for
 								 * an index that the statement creates */
-	const char *column;			/* names for messages and error fields, or NULL */
+	const char *column; /* names for messages and error fields, or NULL */
 	const char *constraint;
-	Node	   *node;			/* raw AlterTableCmd, IndexStmt, ... that asked for it; for advice */
-	const char *reason;			/* full sentence fragment without period: "the default of column \"x\"
+	Node *node;         /* raw AlterTableCmd, IndexStmt, ... that asked for it; for advice */
+	const char *reason; /* full sentence fragment without period: "the default of column \"x\"
 								 * is volatile, so the table is rewritten" */
 } MgTask;
 
 /* What a statement does to one relation. */
 typedef struct MgEffect
 {
-	Oid			relid;
-	char		relkind;
-	MgRole		role;
-	LOCKMODE	lockmode;		/* strongest lock taken by the statement; NoLock: read only */
-	List	   *tasks;			/* of MgTask */
-	List	   *reasons;		/* of char *: what is locked and why, or why there is no work */
-	bool		sized;			/* size is filled in */
-	MgSize		size;			/* of a partitioned table: the sum of its leaves */
-	struct MgTab *tab;			/* private to the files of ALTER TABLE */
+	Oid relid;
+	char relkind;
+	MgRole role;
+	LOCKMODE lockmode; /* strongest lock taken by the statement; NoLock: read only */
+	List *tasks;       /* of MgTask */
+	List *reasons;     /* of char *: what is locked and why, or why there is no work */
+	bool sized;        /* size is filled in */
+	MgSize size;       /* of a partitioned table: the sum of its leaves */
+	struct MgTab *tab; /* private to the files of ALTER TABLE */
 } MgEffect;
 
 /* Why a statement could not be analyzed; core raises the same when it runs. */
 typedef struct MgProblem
 {
-	int			sqlerrcode;
-	char	   *message;
-	char	   *detail;			/* or NULL */
-	char	   *hint;			/* or NULL */
-	bool		by_function;	/* raised inside a function that the analysis had to run */
+	int sqlerrcode;
+	char *message;
+	char *detail;     /* or NULL */
+	char *hint;       /* or NULL */
+	bool by_function; /* raised inside a function that the analysis had to run */
 } MgProblem;
 
 struct MgScript;
@@ -134,19 +134,19 @@ struct mgeff_hash;
 /* All effects of one statement. */
 typedef struct MgFootprint
 {
-	Node	   *stmt;			/* the utility statement, read-only */
-	const char *source;			/* query string it came from */
-	const char *command;		/* command tag: "ALTER TABLE" */
-	Oid			target;			/* the relation the statement names, or InvalidOid */
-	List	   *effects;		/* of MgEffect, in the order they were met */
-	struct mgeff_hash *index;	/* relid -> MgEffect */
-	bool		covered;		/* false: a command this version has no analysis for */
-	bool		concurrent;		/* commits inside (CONCURRENTLY and its kin) */
-	bool		target_is_new;	/* target is created earlier in the script, no OID yet */
-	bool		if_exists_missing;	/* IF EXISTS and the target is missing: nothing happens */
-	List	   *dropped;		/* OIDs of constraints that the statement drops */
-	MgProblem  *problem;		/* not NULL: not resolvable; effects are incomplete */
-	struct MgScript *script;	/* NULL in the hook */
+	Node *stmt;               /* the utility statement, read-only */
+	const char *source;       /* query string it came from */
+	const char *command;      /* command tag: "ALTER TABLE" */
+	Oid target;               /* the relation the statement names, or InvalidOid */
+	List *effects;            /* of MgEffect, in the order they were met */
+	struct mgeff_hash *index; /* relid -> MgEffect */
+	bool covered;             /* false: a command this version has no analysis for */
+	bool concurrent;          /* commits inside (CONCURRENTLY and its kin) */
+	bool target_is_new;       /* target is created earlier in the script, no OID yet */
+	bool if_exists_missing;   /* IF EXISTS and the target is missing: nothing happens */
+	List *dropped;            /* OIDs of constraints that the statement drops */
+	MgProblem *problem;       /* not NULL: not resolvable; effects are incomplete */
+	struct MgScript *script;  /* NULL in the hook */
 } MgFootprint;
 
 /* ------------------------------------------------------------------------
@@ -160,19 +160,19 @@ extern MgEffect *mg_effect(MgFootprint *fp, Oid relid, LOCKMODE lockmode, MgRole
 						   const char *reason);
 extern MgEffect *mg_effect_find(MgFootprint *fp, Oid relid);
 extern MgTask *mg_task(MgEffect *eff, MgWork work, MgCause cause, Node *node);
-extern void mg_note(MgEffect *eff, const char *fmt,...) pg_attribute_printf(2, 3);
+extern void mg_note(MgEffect *eff, const char *fmt, ...) pg_attribute_printf(2, 3);
 extern bool mg_has_work(const MgEffect *eff, MgWork work);
 
 /* record that core will refuse the statement itself; keeps the first */
-extern void mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt,...)
-			pg_attribute_printf(3, 4);
+extern void mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt, ...)
+	pg_attribute_printf(3, 4);
 
 /*
  * Look a name up without locking.  InvalidOid: missing.  Then, unless
  * missing_ok, a problem is recorded; fp->target_is_new is set if the script
  * creates it.
  */
-extern Oid	mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok);
+extern Oid mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok);
 
 /* may the current user alter it?  If not, records core's own error. */
 extern bool mg_check_owner(MgFootprint *fp, Oid relid);
@@ -185,16 +185,16 @@ extern const char *mg_qualified_name(Oid relid);
  * Run fn(arg) in a subtransaction and swallow what it raises.  True: it
  * returned normally.  False: *message (if not NULL) says why not.
  */
-typedef void (*MgAttemptFn) (void *arg);
+typedef void (*MgAttemptFn)(void *arg);
 extern bool mg_attempt(MgAttemptFn fn, void *arg, MgProblem **problem);
 
 /* asowner.c: the same as the owner of a relation, in a security-restricted operation */
 /* The identity to return to. */
 typedef struct MgIdentity
 {
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
+	Oid userid;
+	int sec_context;
+	int guc_level;
 } MgIdentity;
 
 extern void mg_become_owner(Oid relid, MgIdentity *saved);
@@ -217,26 +217,30 @@ extern void mg_relation_close(Relation rel);
  * footprint_alter*.c, footprint_index.c, footprint_table.c: one function per
  * statement kind, called by the table in footprint.c
  * ------------------------------------------------------------------------ */
-extern void mg_footprint_alter_table(MgFootprint *fp, Node *stmt);	/* footprint_alter.c */
-extern void mg_footprint_create_index(MgFootprint *fp, Node *stmt); /* footprint_index.c: IndexStmt */
-extern void mg_footprint_reindex(MgFootprint *fp, Node *stmt);	/* footprint_reindex.c: ReindexStmt */
-extern void mg_footprint_drop(MgFootprint *fp, Node *stmt); /* footprint_table.c: DropStmt */
-extern void mg_footprint_rename(MgFootprint *fp, Node *stmt);	/* footprint_table.c: RenameStmt */
-extern void mg_footprint_depends(MgFootprint *fp, Node *stmt);	/* footprint_table.c:
+extern void mg_footprint_alter_table(MgFootprint *fp, Node *stmt); /* footprint_alter.c */
+extern void mg_footprint_create_index(MgFootprint *fp,
+									  Node *stmt); /* footprint_index.c: IndexStmt */
+extern void mg_footprint_reindex(MgFootprint *fp,
+								 Node *stmt);                 /* footprint_reindex.c: ReindexStmt */
+extern void mg_footprint_drop(MgFootprint *fp, Node *stmt);   /* footprint_table.c: DropStmt */
+extern void mg_footprint_rename(MgFootprint *fp, Node *stmt); /* footprint_table.c: RenameStmt */
+extern void mg_footprint_depends(MgFootprint *fp, Node *stmt);  /* footprint_table.c:
 																 * AlterObjectDependsStmt */
-extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt);	/* footprint_storage.c:
+extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt); /* footprint_storage.c:
 																 * AlterTableMoveAllStmt */
-extern void mg_footprint_cluster(MgFootprint *fp, Node *stmt);	/* footprint_storage.c: ClusterStmt */
-extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt);	/* footprint_storage.c: VacuumStmt */
-extern void mg_footprint_create_table(MgFootprint *fp, Node *stmt); /* footprint_create.c: CreateStmt */
+extern void mg_footprint_cluster(MgFootprint *fp,
+								 Node *stmt);                 /* footprint_storage.c: ClusterStmt */
+extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt); /* footprint_storage.c: VacuumStmt */
+extern void mg_footprint_create_table(MgFootprint *fp,
+									  Node *stmt); /* footprint_create.c: CreateStmt */
 
 /* helpers shared by the footprint files */
-extern List *mg_tree(Oid relid, bool inh);	/* the relation, and its descendants if inh; OIDs */
-extern List *mg_index_list(Oid relid);	/* OIDs of its indexes, from pg_index, no lock */
+extern List *mg_tree(Oid relid, bool inh); /* the relation, and its descendants if inh; OIDs */
+extern List *mg_index_list(Oid relid);     /* OIDs of its indexes, from pg_index, no lock */
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
-			/* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
-extern char *mg_relkind_unsupported(char relkind);	/* footprint_index.c: core's errdetail */
+/* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
+extern char *mg_relkind_unsupported(char relkind);  /* footprint_index.c: core's errdetail */
 extern bool mg_option_is_on(const DefElem *option); /* footprint_reindex.c: never raises */
 
 /* droplocks.c: what deleting objects (List of ObjectAddress *, which may depend on each other) locks;
@@ -249,27 +253,28 @@ extern bool mg_constraints_imply(Oid relid, List *test, List *dropped_constraint
 
 /* indexmatch.c */
 extern bool mg_index_matches(Oid leaf_index, Oid leaf, IndexStmt *stmt, Oid parent);
-extern Oid	mg_partition_index_match(Oid parent_index, Oid parent, Oid child);
-extern Oid	mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *used);
+extern Oid mg_partition_index_match(Oid parent_index, Oid parent, Oid child);
+extern Oid mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *used);
 
 /* ------------------------------------------------------------------------
  * relsize.c
  * ------------------------------------------------------------------------ */
-extern void mg_relation_size(Oid relid, MgSize *size);	/* one relation, constant time, no lock */
-extern void mg_size_effect(MgEffect *eff);	/* fills eff->size once; sums leaves of a partitioned table */
-extern uint64 mg_effect_bytes(MgEffect *eff);	/* heap + TOAST + indexes that are built anew */
+extern void mg_relation_size(Oid relid, MgSize *size); /* one relation, constant time, no lock */
+extern void mg_size_effect(
+	MgEffect *eff); /* fills eff->size once; sums leaves of a partitioned table */
+extern uint64 mg_effect_bytes(MgEffect *eff);   /* heap + TOAST + indexes that are built anew */
 extern double mg_effect_seconds(MgEffect *eff); /* expected duration of its tasks, from the rates */
-extern bool mg_relation_is_new(Oid relid);	/* created in this transaction */
-extern bool mg_effect_exempt(MgEffect *eff);	/* new, temporary, empty, or a system catalog */
-extern char *mg_format_rows(double rows);	/* "12.3 million rows", "1 row" */
-extern char *mg_format_bytes(uint64 bytes); /* "48 GB" */
+extern bool mg_relation_is_new(Oid relid);      /* created in this transaction */
+extern bool mg_effect_exempt(MgEffect *eff);    /* new, temporary, empty, or a system catalog */
+extern char *mg_format_rows(double rows);       /* "12.3 million rows", "1 row" */
+extern char *mg_format_bytes(uint64 bytes);     /* "48 GB" */
 extern char *mg_format_seconds(double seconds); /* "3 min 40 s" */
 
 /* ------------------------------------------------------------------------
  * situation.c: what this transaction, or the script so far, holds
  * ------------------------------------------------------------------------ */
-extern void mg_situation_init(void);	/* transaction callbacks */
-extern void mg_situation_enter(bool toplevel);	/* before each judgement in the hook */
+extern void mg_situation_init(void);                /* transaction callbacks */
+extern void mg_situation_enter(bool toplevel);      /* before each judgement in the hook */
 extern void mg_situation_remember(MgFootprint *fp); /* a judged statement is about to run */
 
 /* strongest lock already held on relid; *since: command tag that took it, if known */
@@ -281,56 +286,56 @@ extern bool mg_situation_in_block(struct MgScript *script);
  * ------------------------------------------------------------------------ */
 typedef struct MgScript
 {
-	bool		in_block;		/* between BEGIN and COMMIT, or called inside a transaction */
-	bool		live;			/* locks of the calling transaction still count: no COMMIT or ROLLBACK
+	bool in_block;     /* between BEGIN and COMMIT, or called inside a transaction */
+	bool live;         /* locks of the calling transaction still count: no COMMIT or ROLLBACK
 								 * seen so far */
-	List	   *names;			/* of MgScriptName: relations made or renamed by earlier statements */
-	List	   *gone;			/* of Oid: dropped or renamed away by earlier statements */
-	List	   *altered;		/* of Oid: relations changed by earlier statements */
-	List	   *columns;		/* of MgScriptColumn: added or renamed by earlier statements */
-	List	   *dropped;		/* OIDs of constraints dropped by earlier statements */
-	List	   *constraints;	/* of MgScriptConstraint: added by earlier statements */
-	List	   *locks;			/* of MgScriptLock: taken in the simulated transaction */
-	bool		changed;		/* some earlier statement may have made functions, types, ... */
-	struct MgScriptState *state;	/* script.c's own */
+	List *names;       /* of MgScriptName: relations made or renamed by earlier statements */
+	List *gone;        /* of Oid: dropped or renamed away by earlier statements */
+	List *altered;     /* of Oid: relations changed by earlier statements */
+	List *columns;     /* of MgScriptColumn: added or renamed by earlier statements */
+	List *dropped;     /* OIDs of constraints dropped by earlier statements */
+	List *constraints; /* of MgScriptConstraint: added by earlier statements */
+	List *locks;       /* of MgScriptLock: taken in the simulated transaction */
+	bool changed;      /* some earlier statement may have made functions, types, ... */
+	struct MgScriptState *state; /* script.c's own */
 } MgScript;
 
 /* A relation under a name that it does not have yet. */
 typedef struct MgScriptName
 {
-	const char *schema;			/* NULL: the script's search_path leads nowhere */
+	const char *schema; /* NULL: the script's search_path leads nowhere */
 	const char *name;
-	bool		temporary;
-	Oid			relid;			/* an existing relation that is renamed, or InvalidOid: it is created */
-	bool		present;		/* false: a name that means nothing any more */
+	bool temporary;
+	Oid relid;    /* an existing relation that is renamed, or InvalidOid: it is created */
+	bool present; /* false: a name that means nothing any more */
 } MgScriptName;
 
 typedef struct MgScriptColumn
 {
-	Oid			relid;
+	Oid relid;
 	const char *name;
 } MgScriptColumn;
 
 typedef struct MgScriptConstraint
 {
-	Oid			relid;
-	Constraint *constraint;		/* raw, with its name (given or chosen as core would) */
+	Oid relid;
+	Constraint *constraint; /* raw, with its name (given or chosen as core would) */
 } MgScriptConstraint;
 
 typedef struct MgScriptLock
 {
-	Oid			relid;
-	LOCKMODE	lockmode;
+	Oid relid;
+	LOCKMODE lockmode;
 	const char *command;
 } MgScriptLock;
 
 extern MgScript *mg_script_begin(void);
 extern void mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp); /* after each */
-extern void mg_script_end(MgScript *script);	/* gives settings back that the script has changed */
+extern void mg_script_end(MgScript *script); /* gives settings back that the script has changed */
 extern bool mg_script_creates(MgScript *script, const RangeVar *rv);
 
 /* existing relation that the script has renamed to this, or InvalidOid */
-extern Oid	mg_script_renamed(MgScript *script, const RangeVar *rv);
+extern Oid mg_script_renamed(MgScript *script, const RangeVar *rv);
 
 /* has an earlier statement given it a column of this name, by ADD COLUMN or RENAME? */
 extern bool mg_script_column(MgScript *script, Oid relid, const char *name);
@@ -346,26 +351,32 @@ extern LOCKMODE mg_script_held(MgScript *script, Oid relid, const char **since);
  * ------------------------------------------------------------------------ */
 typedef enum MgMode
 {
-	MG_MODE_OFF = 0, MG_MODE_LOG, MG_MODE_WARN, MG_MODE_ENFORCE
+	MG_MODE_OFF = 0,
+	MG_MODE_LOG,
+	MG_MODE_WARN,
+	MG_MODE_ENFORCE
 } MgMode;
 
 /* verdicts, and per-rule actions, ordered by strength */
 typedef enum MgVerdict
 {
-	MG_ALLOW = 0, MG_LOG, MG_WARN, MG_BLOCK
+	MG_ALLOW = 0,
+	MG_LOG,
+	MG_WARN,
+	MG_BLOCK
 } MgVerdict;
 
-extern int	mg_mode;			/* MgMode */
-extern int	mg_warn_rows;		/* rows; -1 never */
-extern int	mg_block_rows;
-extern int	mg_warn_size;		/* MB; -1 never */
-extern int	mg_block_size;
+extern int mg_mode;      /* MgMode */
+extern int mg_warn_rows; /* rows; -1 never */
+extern int mg_block_rows;
+extern int mg_warn_size; /* MB; -1 never */
+extern int mg_block_size;
 extern char *mg_override;
-extern int	mg_scan_rate;		/* MB/s */
-extern int	mg_rewrite_rate;
-extern int	mg_index_rate;
+extern int mg_scan_rate; /* MB/s */
+extern int mg_rewrite_rate;
+extern int mg_index_rate;
 extern void mg_guc_init(void);
-extern MgVerdict mg_rule_action(int rule_index);	/* strongest verdict the rule may give now */
+extern MgVerdict mg_rule_action(int rule_index); /* strongest verdict the rule may give now */
 
 /* ------------------------------------------------------------------------
  * rules.c: the const table; advice.c: the SQL that does it safely
@@ -375,57 +386,58 @@ typedef struct MgFinding MgFinding;
 typedef struct MgRule
 {
 	const char *name;
-	const char *sqlstate;		/* five characters, class MG */
-	const char *category;		/* "blocking work", "leftovers", ... */
-	const char *operation;		/* how messages begin, before the table's name: "CREATE INDEX on" */
-	MgVerdict	default_action; /* strongest verdict it may give */
-	MgCause		cause;			/* which tasks it looks at */
-	bool		sized;			/* thresholds by rows and bytes apply */
-	bool		(*applies) (MgFootprint *fp, MgFinding *finding);	/* or NULL: always */
-	char	   *(*advise) (MgFootprint *fp, MgFinding *finding);	/* HINT: SQL that runs here; or NULL */
-	const char *summary;		/* one line, for the rules view */
-	const char *advice;			/* one line, for the rules view */
+	const char *sqlstate;     /* five characters, class MG */
+	const char *category;     /* "blocking work", "leftovers", ... */
+	const char *operation;    /* how messages begin, before the table's name: "CREATE INDEX on" */
+	MgVerdict default_action; /* strongest verdict it may give */
+	MgCause cause;            /* which tasks it looks at */
+	bool sized;               /* thresholds by rows and bytes apply */
+	bool (*applies)(MgFootprint *fp, MgFinding *finding); /* or NULL: always */
+	char *(*advise)(MgFootprint *fp, MgFinding *finding); /* HINT: SQL that runs here; or NULL */
+	const char *summary;                                  /* one line, for the rules view */
+	const char *advice;                                   /* one line, for the rules view */
 } MgRule;
 
 extern const MgRule mg_rules[];
 extern const int mg_nrules;
-extern int	mg_rule_find(const char *name); /* -1: no such rule */
+extern int mg_rule_find(const char *name); /* -1: no such rule */
 
 /* A rule that applies to a statement. */
 struct MgFinding
 {
 	const MgRule *rule;
-	Oid			relid;			/* relation that is blocked, or concerned */
-	LOCKMODE	lockmode;		/* strongest lock on it while the work goes on, held ones included */
-	LOCKMODE	held;			/* held before the statement, NoLock if none */
-	const char *held_since;		/* command that took it, or NULL */
-	List	   *tasks;			/* of MgTask: the work */
-	List	   *worked;			/* of MgEffect: relations with that work, parallel to nothing */
-	List	   *blocked;		/* of MgEffect: relations that others are kept from */
-	double		rows;
-	uint64		bytes;
-	double		seconds;
-	MgVerdict	verdict;
-	bool		overridden;		/* would block, but for migration_guard.override */
-	char	   *message;		/* primary message */
-	char	   *detail;
-	char	   *hint;
+	Oid relid;              /* relation that is blocked, or concerned */
+	LOCKMODE lockmode;      /* strongest lock on it while the work goes on, held ones included */
+	LOCKMODE held;          /* held before the statement, NoLock if none */
+	const char *held_since; /* command that took it, or NULL */
+	List *tasks;            /* of MgTask: the work */
+	List *worked;           /* of MgEffect: relations with that work, parallel to nothing */
+	List *blocked;          /* of MgEffect: relations that others are kept from */
+	double rows;
+	uint64 bytes;
+	double seconds;
+	MgVerdict verdict;
+	bool overridden; /* would block, but for migration_guard.override */
+	char *message;   /* primary message */
+	char *detail;
+	char *hint;
 };
 
-extern List *mg_findings(MgFootprint *fp);	/* rules.c */
+extern List *mg_findings(MgFootprint *fp); /* rules.c */
 
 /* ------------------------------------------------------------------------
  * verdict.c, report.c
  * ------------------------------------------------------------------------ */
 extern List *mg_judge(MgFootprint *fp); /* findings with verdict > allow, worst first, worded */
-extern void mg_word_finding(MgFootprint *fp, MgFinding *finding);	/* report.c: message, detail, hint */
+extern void mg_word_finding(MgFootprint *fp,
+							MgFinding *finding);        /* report.c: message, detail, hint */
 extern void mg_report(MgFootprint *fp, List *findings); /* ereports; returns unless blocked */
 extern const char *mg_verdict_name(MgVerdict verdict);
-extern const char *mg_lock_blocks(LOCKMODE mode);	/* "reads and writes", "writes", "nothing" */
+extern const char *mg_lock_blocks(LOCKMODE mode); /* "reads and writes", "writes", "nothing" */
 
 /* ------------------------------------------------------------------------
  * hook.c
  * ------------------------------------------------------------------------ */
 extern void mg_hook_init(void);
 
-#endif							/* MG_H */
+#endif /* MG_H */

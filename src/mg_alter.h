@@ -43,62 +43,62 @@ typedef enum MgPass
 /* What a statement asks of one table; becomes tasks of its effect at the end. */
 typedef struct MgTab
 {
-	Oid			relid;
-	char		relkind;
-	MgEffect   *eff;
-	List	   *rewrites;		/* of MgTask: one per reason to rewrite */
-	List	   *scans;			/* of MgTask: what has to be verified */
-	List	   *builds;			/* of MgTask: indexes to be built */
-	List	   *reused;			/* of MgTask: indexes whose files are kept unless the table is rewritten */
-	List	   *copies;			/* of MgTask: SET TABLESPACE */
-	List	   *fkeys;			/* of MgForeignKey: to be validated */
-	List	   *retyped;		/* of MgRetyped */
-	List	   *added;			/* of MgNewColumn: columns added by the statement */
-	List	   *gone_columns;	/* of char *: names that the statement drops */
-	List	   *nullable;		/* of char *: columns whose NOT NULL the statement drops */
+	Oid relid;
+	char relkind;
+	MgEffect *eff;
+	List *rewrites;     /* of MgTask: one per reason to rewrite */
+	List *scans;        /* of MgTask: what has to be verified */
+	List *builds;       /* of MgTask: indexes to be built */
+	List *reused;       /* of MgTask: indexes whose files are kept unless the table is rewritten */
+	List *copies;       /* of MgTask: SET TABLESPACE */
+	List *fkeys;        /* of MgForeignKey: to be validated */
+	List *retyped;      /* of MgRetyped */
+	List *added;        /* of MgNewColumn: columns added by the statement */
+	List *gone_columns; /* of char *: names that the statement drops */
+	List *nullable;     /* of char *: columns whose NOT NULL the statement drops */
 } MgTab;
 
 /* A foreign key that is to be validated. */
 typedef struct MgForeignKey
 {
-	Oid			confrelid;
-	bool		keys_null;		/* the referencing column is new and NULL everywhere */
-	MgTask	   *task;
+	Oid confrelid;
+	bool keys_null; /* the referencing column is new and NULL everywhere */
+	MgTask *task;
 } MgForeignKey;
 
 /* A column whose type is changed. */
 typedef struct MgRetyped
 {
-	AttrNumber	attnum;
-	Oid			oldtype;
-	Oid			oldcoll;
-	Oid			newtype;
-	int32		newtypmod;
-	Oid			newcoll;
-	bool		identity;
-	bool		rewrite;
-	Node	   *node;			/* the subcommand */
+	AttrNumber attnum;
+	Oid oldtype;
+	Oid oldcoll;
+	Oid newtype;
+	int32 newtypmod;
+	Oid newcoll;
+	bool identity;
+	bool rewrite;
+	Node *node; /* the subcommand */
 	const char *column;
 } MgRetyped;
 
 /* A column that is added, and what core will do about its default. */
 typedef struct MgNewColumn
 {
-	ColumnDef  *def;
-	Oid			typid;
-	int32		typmod;
-	bool		serial;
-	bool		identity;
-	bool		generated;
-	bool		not_null;
-	bool		has_default;	/* a DEFAULT clause is written */
-	bool		rewrite;		/* every existing row has to be written anew */
-	bool		stored_value;	/* existing rows get a value that is not NULL without a rewrite */
-	bool		known;			/* the type could be resolved */
-	const char *why;			/* why it rewrites, or why not */
-	List	   *checks;			/* of Constraint */
-	List	   *keys;			/* of Constraint: UNIQUE, PRIMARY KEY */
-	List	   *references;		/* of Constraint: FOREIGN KEY */
+	ColumnDef *def;
+	Oid typid;
+	int32 typmod;
+	bool serial;
+	bool identity;
+	bool generated;
+	bool not_null;
+	bool has_default;  /* a DEFAULT clause is written */
+	bool rewrite;      /* every existing row has to be written anew */
+	bool stored_value; /* existing rows get a value that is not NULL without a rewrite */
+	bool known;        /* the type could be resolved */
+	const char *why;   /* why it rewrites, or why not */
+	List *checks;      /* of Constraint */
+	List *keys;        /* of Constraint: UNIQUE, PRIMARY KEY */
+	List *references;  /* of Constraint: FOREIGN KEY */
 } MgNewColumn;
 
 /* One ALTER TABLE statement under examination. */
@@ -106,13 +106,13 @@ typedef struct MgAlter
 {
 	MgFootprint *fp;
 	AlterTableStmt *stmt;
-	Oid			relid;
-	char		relkind;
-	LOCKMODE	lockmode;
-	bool		recurse;		/* no ONLY */
-	List	   *tabs;			/* of MgTab, in the order they were met */
-	List	   *gone_indexes;	/* OIDs of indexes that do not survive as such */
-	List	   *gone_constraints;	/* OIDs of constraints dropped by the statement, or the script */
+	Oid relid;
+	char relkind;
+	LOCKMODE lockmode;
+	bool recurse;           /* no ONLY */
+	List *tabs;             /* of MgTab, in the order they were met */
+	List *gone_indexes;     /* OIDs of indexes that do not survive as such */
+	List *gone_constraints; /* OIDs of constraints dropped by the statement, or the script */
 } MgAlter;
 
 /* footprint_alter.c */
@@ -168,15 +168,15 @@ extern HeapTuple mg_constraint_tuple(Oid relid, const char *name);
 /* footprint_foreign.c: which partitions have the foreign key already */
 typedef struct MgFkeyShape
 {
-	Oid			confrelid;
-	int			nkeys;
-	AttrNumber	conkey[INDEX_MAX_KEYS]; /* of the partition it is compared with */
-	AttrNumber	confkey[INDEX_MAX_KEYS];
-	bool		deferrable;
-	bool		deferred;
-	char		updtype;
-	char		deltype;
-	char		matchtype;
+	Oid confrelid;
+	int nkeys;
+	AttrNumber conkey[INDEX_MAX_KEYS]; /* of the partition it is compared with */
+	AttrNumber confkey[INDEX_MAX_KEYS];
+	bool deferrable;
+	bool deferred;
+	char updtype;
+	char deltype;
+	char matchtype;
 } MgFkeyShape;
 
 extern bool mg_referenced_columns(Oid confrelid, Constraint *con, MgFkeyShape *shape);
@@ -206,4 +206,4 @@ extern bool mg_fkey_still_proven(Oid constraint, Oid relid, List *retyped);
 /* coreproof.c */
 extern bool mg_not_null_proven(Oid relid, AttrNumber attnum, List *gone_constraints);
 
-#endif							/* MG_ALTER_H */
+#endif /* MG_ALTER_H */

@@ -100,4 +100,4 @@
 
 #include "mg_compat.h"
 
-#endif							/* MG_PRELUDE_H */
+#endif /* MG_PRELUDE_H */

@@ -281,7 +281,7 @@ mg_word_finding(MgFootprint *fp, MgFinding *finding)
 		mg_word_unsized(fp, finding);
 	if (finding->rule->advise)
 	{
-		MgIdentity	saved;
+		MgIdentity saved;
 
 		/* it looks at expressions that may be somebody else's */
 		mg_become_owner(OidIsValid(fp->target) ? fp->target : finding->relid, &saved);
