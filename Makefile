@@ -17,6 +17,8 @@ PG_CFLAGS += -Werror
 endif
 
 # installcheck makes servers of its own, with the library preloaded.
+ENCODING    = UTF8
+NO_LOCALE   = 1
 TEMP_CONFIG = --temp-config=$(CURDIR)/test/migration_guard.conf
 
 REGRESS        = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))

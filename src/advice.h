@@ -6,7 +6,8 @@
  *   advice.c          sentences, statements, and what all rules share
  *   advice_text.c     SQL text from parse trees and catalogs
  *   advice_source.c   SQL text from the statement's own source
- *   advice_index.c    CREATE INDEX, REINDEX, UNIQUE, PRIMARY KEY, EXCLUDE
+ *   advice_index.c    CREATE INDEX, UNIQUE, PRIMARY KEY, EXCLUDE
+ *   advice_reindex.c  REINDEX, invalid indexes
  *   advice_column.c   ADD COLUMN, SET NOT NULL
  *   advice_type.c     ALTER COLUMN TYPE with a rewrite
  *   advice_dependents.c   ALTER COLUMN TYPE without
@@ -60,6 +61,16 @@ extern bool mg_index_uses(Oid index, AttrNumber attnum);
 extern void mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd);
 
 /* advice_index.c */
+/* What pg_index says about an index. */
+typedef struct MgIndexFlags
+{
+	bool unique;
+	bool primary;
+	bool exclusion;
+	bool deferrable;
+} MgIndexFlags;
+
+extern MgIndexFlags mg_index_flags(Oid index);
 extern bool mg_sql_index_again(StringInfo buf, Oid index);
 extern void mg_sql_partition_lacks(StringInfo buf, Oid parent, Oid partition);
 

@@ -1,8 +1,8 @@
 /*
  * advice_index.c
  *
- * Owns the advice for what ends in an index: CREATE INDEX, REINDEX, UNIQUE,
- * PRIMARY KEY, EXCLUDE.  Indexes are built CONCURRENTLY; for a partitioned
+ * Owns the advice for what ends in an index: CREATE INDEX, UNIQUE, PRIMARY
+ * KEY, EXCLUDE.  Indexes are built CONCURRENTLY; for a partitioned
  * table, where that is refused, partition by partition below an index that
  * is made ON ONLY the parent and becomes valid with the last ATTACH.
  */
@@ -10,17 +10,8 @@
 
 #include "advice.h"
 
-/* What pg_index says about an index. */
-typedef struct MgIndexFlags
-{
-	bool unique;
-	bool primary;
-	bool exclusion;
-	bool deferrable;
-} MgIndexFlags;
-
-/* All false if the index is gone. */
-static MgIndexFlags
+/* What pg_index says about an index; all false if it is gone. */
+MgIndexFlags
 mg_index_flags(Oid index)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
@@ -66,20 +57,51 @@ mg_index_name(Oid relid, MgIndexPlan *plan)
 											   plan->constraint != NULL));
 }
 
-/* The same columns joined for such a name; at most as long as core makes them. */
+/* Add a column's name to the names that an index's name is made of; no two are the same. */
+static void
+mg_add_column_name(List **names, const char *name)
+{
+	const char *unique = name;
+
+	for (int i = 1; list_member(*names, makeString(pstrdup(unique))); i++)
+		unique = psprintf("%s%d", name, i);
+	*names = lappend(*names, makeString(pstrdup(unique)));
+}
+
+/* The columns of an index for its name, INCLUDE and all, as ChooseIndexColumnNames() does it. */
+static List *
+mg_column_names(List *elems, List *including)
+{
+	List *names = NIL;
+	ListCell *lc;
+
+	foreach(lc, list_concat_copy(elems, including))
+	{
+		Node *elem = lfirst(lc);
+		const char *name;
+
+		if (IsA(elem, String))
+			name = strVal(elem);
+		else
+			name = castNode(IndexElem, elem)->name;
+		if (name == NULL)
+			name = FigureIndexColname(castNode(IndexElem, elem)->expr);
+		mg_add_column_name(&names, name ? name : "expr");
+	}
+	return names;
+}
+
+/* These names joined, as ChooseIndexNameAddition() does it. */
 static const char *
-mg_join_columns(List *elems)
+mg_join_names(List *names)
 {
 	StringInfoData buf;
 	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, elems)
+	foreach(lc, names)
 	{
-		Node *elem = lfirst(lc);
-		const char *name = IsA(elem, String) ? strVal(elem) : castNode(IndexElem, elem)->name;
-
-		appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", name ? name : "expr");
+		appendStringInfo(&buf, "%s%s", buf.len ? "_" : "", strVal(lfirst(lc)));
 		if (buf.len >= NAMEDATALEN)
 			break;
 	}
@@ -219,7 +241,7 @@ mg_advise_create_index(MgFootprint *fp, MgFinding *finding pg_attribute_unused()
 
 	initStringInfo(&buf);
 	plan.body = plan.parent_body = mg_text_index_body(fp, stmt);
-	plan.columns = mg_join_columns(stmt->indexParams);
+	plan.columns = mg_join_names(mg_column_names(stmt->indexParams, stmt->indexIncludingParams));
 	if (plan.body == NULL)
 	{
 		mg_say(&buf, "Run it with CONCURRENTLY, outside a transaction block.");
@@ -327,7 +349,7 @@ mg_sql_index_constraint(MgFootprint *fp, StringInfo buf, MgFinding *finding, MgC
 						.label = primary ? "pkey" : "key"};
 	const char *name;
 
-	plan.columns = mg_join_columns(keys);
+	plan.columns = mg_join_names(mg_column_names(keys, con->including));
 	plan.body = mg_constraint_body(con, keys, false);
 	plan.parent_body = mg_constraint_body(con, keys, true);
 	plan.attributes = !con->deferrable  ? ""
@@ -412,102 +434,6 @@ mg_advise_primary_key_using_index(MgFootprint *fp, MgFinding *finding)
 }
 
 /* ------------------------------------------------------------------------
- * REINDEX, and indexes that a failed build has left behind
- * ------------------------------------------------------------------------ */
-
-/* "(VERBOSE, TABLESPACE ts) INDEX", without CONCURRENTLY, which comes with the word. */
-static const char *
-mg_reindex_options(List *params)
-{
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, params)
-	{
-		DefElem *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "tablespace") == 0)
-			appendStringInfo(&buf, "%sTABLESPACE %s", buf.len ? ", " : "(",
-							 quote_identifier(defGetString(def)));
-		else if (strcmp(def->defname, "verbose") == 0 && defGetBoolean(def))
-			appendStringInfo(&buf, "%sVERBOSE", buf.len ? ", " : "(");
-	}
-	if (buf.len)
-		appendStringInfoString(&buf, ") ");
-	return buf.data;
-}
-
-char *
-mg_advise_reindex(MgFootprint *fp, MgFinding *finding)
-{
-	ReindexStmt *stmt = castNode(ReindexStmt, fp->stmt);
-	static const char *const kinds[] = {"INDEX", "TABLE", "SCHEMA", "SYSTEM", "DATABASE"};
-	Oid named = stmt->relation ? RangeVarGetRelid(stmt->relation, NoLock, true) : InvalidOid;
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	if (OidIsValid(named) && stmt->kind == REINDEX_OBJECT_INDEX && mg_index_flags(named).exclusion)
-	{
-		mg_say(&buf,
-			   "The index of an exclusion constraint cannot be rebuilt concurrently: it needs a "
-			   "maintenance window.");
-		return buf.data;
-	}
-	mg_say(&buf, mg_situation_in_block(fp->script)
-					 ? "Commit first, then run outside a transaction block:"
-					 : "Run outside a transaction block:");
-	mg_sql(&buf, "REINDEX %s%s CONCURRENTLY %s", mg_reindex_options(stmt->params),
-		   kinds[stmt->kind],
-		   stmt->relation ? mg_qualified_name(named) : quote_identifier(stmt->name));
-	if (stmt->kind == REINDEX_OBJECT_INDEX)
-		return buf.data;
-	foreach(lc, finding->tasks)
-	{
-		Oid index = ((MgTask *) lfirst(lc))->index;
-
-		if (OidIsValid(index) && !get_index_isvalid(index) && !mg_index_flags(index).exclusion)
-			mg_sql(&buf, "REINDEX INDEX CONCURRENTLY %s", mg_qualified_name(index));
-	}
-	foreach(lc, finding->tasks)
-	{
-		MgTask *task = lfirst(lc);
-
-		if (OidIsValid(task->index) && mg_index_flags(task->index).exclusion)
-		{
-			mg_say(&buf, "Indexes of exclusion constraints are left out by it: rebuild those in a "
-						 "maintenance window.");
-			break;
-		}
-	}
-	return buf.data;
-}
-
-char *
-mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding)
-{
-	StringInfoData buf;
-	const char *name = mg_qualified_name(finding->relid);
-
-	initStringInfo(&buf);
-	if (get_rel_relkind(finding->relid) == RELKIND_PARTITIONED_INDEX)
-	{
-		mg_say(&buf,
-			   "It becomes valid when every partition has an index attached to it, by ALTER INDEX "
-			   "%s ATTACH PARTITION.",
-			   name);
-		return buf.data;
-	}
-	mg_say(&buf,
-		   mg_situation_in_block(fp->script)
-			   ? "Commit first, drop it outside a transaction block, and run the statement again:"
-			   : "Drop it outside a transaction block, and run the statement again:");
-	mg_sql(&buf, "DROP INDEX CONCURRENTLY %s", name);
-	return buf.data;
-}
-
-/* ------------------------------------------------------------------------
  * ATTACH PARTITION with indexes that the partition lacks
  * ------------------------------------------------------------------------ */
 
@@ -518,6 +444,18 @@ mg_index_constraint_kind(Oid index)
 	if (!OidIsValid(get_index_constraint(index)))
 		return NULL;
 	return mg_index_flags(index).primary ? "PRIMARY KEY" : "UNIQUE";
+}
+
+/* The names that an index has for its columns. */
+static List *
+mg_index_attributes(Oid index)
+{
+	List *names = NIL;
+	char *name;
+
+	for (AttrNumber attnum = 1; (name = get_attname(index, attnum, true)) != NULL; attnum++)
+		names = lappend(names, makeString(name));
+	return names;
 }
 
 /* The body of an index as the body of a constraint: no access method; NULL if more differs. */
@@ -543,7 +481,7 @@ mg_plan_like(Oid index, MgIndexPlan *plan)
 	plan->constraint = mg_index_constraint_kind(index);
 	plan->attributes = "";
 	plan->unique = mg_index_flags(index).unique ? "UNIQUE " : "";
-	plan->columns = mg_join_columns(mg_index_keys(index));
+	plan->columns = mg_join_names(mg_index_attributes(index));
 	plan->label = plan->constraint == NULL ? "idx" : plan->constraint[0] == 'P' ? "pkey" : "key";
 	if (plan->constraint && mg_index_flags(index).deferrable)
 		plan->attributes = " DEFERRABLE";

@@ -25,8 +25,8 @@ is($rows[$_], $rules[$_], "README on rule " . ($_ + 1)) foreach 0 .. $#rules;
 
 # So has the table of settings, with their defaults.
 my %settings = map { split /\|/, $_, 2 } split /\n/, $node->safe_psql('postgres', q{
-	SELECT name, CASE WHEN unit = 'MB' AND boot_val::int % 1024 = 0 AND boot_val::int > 0
-				 THEN boot_val::int / 1024 || 'GB' ELSE boot_val END
+	SELECT name, CASE WHEN name LIKE '%size' THEN boot_val::int / 1024 || 'GB'
+				 ELSE boot_val END
 	FROM pg_settings WHERE name LIKE 'migration\_guard.%'});
 my %told = $readme =~ /^\| `(migration_guard\.\w+)` \| `?(\w*)`? ?\|/mg;
 is(join(' ', sort keys %told), join(' ', sort keys %settings), 'README has all settings');
