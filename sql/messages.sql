@@ -47,7 +47,8 @@ CREATE FUNCTION words(sql text) RETURNS SETOF text LANGUAGE sql AS
 $$
 WITH found AS (SELECT * FROM migration_guard.check(sql)),
     noted AS (INSERT INTO spoken SELECT rule FROM found)
-SELECT regexp_replace(regexp_replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail, hint),
+SELECT regexp_replace(regexp_replace(replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail, hint),
+                                                     ' ' || current_database(), ' DATABASE'),
                                      'for (about|less than) [0-9]+ \w+', 'for TIME', 'g'),
                       '[0-9.]+ (bytes|kB|MB|GB)', 'SIZE', 'g')
 FROM found

@@ -506,15 +506,20 @@ mg_sql_index_again(StringInfo buf, Oid index)
 void
 mg_sql_partition_lacks(StringInfo buf, Oid parent, Oid partition)
 {
+	List *used = NIL;
 	ListCell *lc;
 
 	foreach(lc, mg_index_list(parent))
 	{
 		Oid index = lfirst_oid(lc);
+		Oid match = mg_partition_index_match_unused(index, parent, partition, used);
 		MgIndexPlan plan;
 
-		if (OidIsValid(mg_partition_index_match(index, parent, partition)))
+		if (OidIsValid(match))
+		{
+			used = lappend_oid(used, match);
 			continue;
+		}
 		if (mg_index_flags(index).primary)
 			mg_sql_key_not_null(buf, partition, mg_qualified_name(partition), mg_index_keys(index));
 		if (!mg_plan_like(index, &plan) ||

@@ -2,17 +2,16 @@
  * footprint_constraint.c
  *
  * Owns ADD, ALTER, VALIDATE and DROP CONSTRAINT, and the constraints written
- * in ADD COLUMN.
+ * in ADD COLUMN, but for those with an index, which are in footprint_key.c.
  *
  * Follows ATExecAddConstraint(), ATAddCheckConstraint(),
- * ATAddForeignKeyConstraint(), ATExecAddIndexConstraint(),
+ * ATAddForeignKeyConstraint(),
  * ATExecAlterConstraint(), ATExecValidateConstraint() and
  * ATExecDropConstraint() of tablecmds.c.
  */
 #include "mg_alter.h"
 
 #include "catalog/dependency.h"
-#include "commands/defrem.h"
 
 /* The row of a table's constraint, by name; a copy, or NULL. */
 HeapTuple
@@ -35,6 +34,18 @@ mg_constraint_tuple(Oid relid, const char *name)
 		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return tuple;
+}
+
+/* The same, but for one that the statement, or the script so far, has dropped. */
+static HeapTuple
+mg_live_constraint(MgAlter *cx, Oid relid, const char *name)
+{
+	HeapTuple tuple = mg_constraint_tuple(relid, name);
+
+	if (tuple &&
+		list_member_oid(cx->gone_constraints, ((Form_pg_constraint) GETSTRUCT(tuple))->oid))
+		return NULL;
 	return tuple;
 }
 
@@ -82,7 +93,7 @@ mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
 		/* a child's constraint of that name is merged, and its children have it, too */
-		if (con->conname && mg_constraint_tuple(lfirst_oid(lc), con->conname))
+		if (con->conname && mg_live_constraint(cx, lfirst_oid(lc), con->conname))
 			mg_note(mg_tab_child(cx, lfirst_oid(lc))->eff, "it has constraint \"%s\" already",
 					con->conname);
 		else
@@ -94,7 +105,7 @@ mg_add_check_tree(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *
 void
 mg_add_check(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node, const char *column)
 {
-	HeapTuple existing = con->conname ? mg_constraint_tuple(relid, con->conname) : NULL;
+	HeapTuple existing = con->conname ? mg_live_constraint(cx, relid, con->conname) : NULL;
 
 	if (existing)
 	{
@@ -235,233 +246,6 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 		mg_add_fkey_referencing(cx, cx->relid, confrelid, con, node, validate, keys_null);
 }
 
-/* An IndexStmt that says what a UNIQUE or PRIMARY KEY constraint asks for. */
-static IndexStmt *
-mg_key_index(Constraint *con, List *keys)
-{
-	IndexStmt *stmt = makeNode(IndexStmt);
-	ListCell *lc;
-
-	stmt->accessMethod = "btree";
-	stmt->unique = true;
-	stmt->nulls_not_distinct = con->nulls_not_distinct;
-	stmt->primary = con->contype == CONSTR_PRIMARY;
-	stmt->isconstraint = true;
-	stmt->deferrable = con->deferrable;
-	stmt->initdeferred = con->initdeferred;
-	foreach(lc, keys)
-	{
-		IndexElem *elem = makeNode(IndexElem);
-
-		elem->name = strVal(lfirst(lc));
-		stmt->indexParams = lappend(stmt->indexParams, elem);
-	}
-	foreach(lc, con->including)
-	{
-		IndexElem *elem = makeNode(IndexElem);
-
-		elem->name = strVal(lfirst(lc));
-		stmt->indexIncludingParams = lappend(stmt->indexIncludingParams, elem);
-	}
-	return stmt;
-}
-
-/* An index of a partition that belongs to a constraint and fits, or InvalidOid. */
-static Oid
-mg_key_index_match(Oid relid, IndexStmt *stmt, Oid parent)
-{
-	ListCell *lc;
-
-	foreach(lc, mg_index_list(relid))
-	{
-		if (OidIsValid(get_index_constraint(lfirst_oid(lc))) &&
-			mg_index_matches(lfirst_oid(lc), relid, stmt, parent))
-			return lfirst_oid(lc);
-	}
-	return InvalidOid;
-}
-
-/* Queue the build of a constraint's index on one table. */
-static void
-mg_build_key(MgTab *tab, Constraint *con, MgCause cause, Node *node)
-{
-	MgTask *task = mg_pending(&tab->builds, MG_WORK_BUILD, cause, node);
-
-	task->constraint = con->conname;
-	task->reason = con->conname
-					 ? psprintf("the index behind constraint \"%s\" is built", con->conname)
-					 : psprintf("the index behind the new %s constraint is built",
-								con->contype == CONSTR_PRIMARY  ? "PRIMARY KEY"
-								: con->contype == CONSTR_UNIQUE ? "UNIQUE"
-																: "EXCLUDE");
-}
-
-/* The index of a key on a table, or on the leaves of a partitioned one. */
-static void
-mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCause cause, Node *node)
-{
-	MgTab *tab = mg_tab(cx, relid, MG_ROLE_CHILD);
-	ListCell *lc;
-
-	check_stack_depth();
-	if (tab->relkind != RELKIND_PARTITIONED_TABLE)
-	{
-		if (tab->relkind == RELKIND_RELATION)
-			mg_build_key(tab, con, cause, node);
-		return;
-	}
-	if (!cx->recurse)
-		return;
-	foreach(lc, find_inheritance_children(relid, NoLock))
-	{
-		MgTab *child;
-		Oid match;
-
-		mg_effect(cx->fp, lfirst_oid(lc), ShareLock, MG_ROLE_CHILD, NULL);
-		child = mg_tab(cx, lfirst_oid(lc), MG_ROLE_CHILD);
-		match = mg_key_index_match(child->relid, stmt, relid);
-		if (OidIsValid(match))
-		{
-			mg_note(child->eff, "it has a matching constraint, which is adopted");
-			mg_effect(cx->fp, match, ShareLock, MG_ROLE_INDEX,
-					  "the index becomes part of the new one");
-		}
-		else
-			mg_add_key_tree(cx, child->relid, con, stmt, cause, node);
-	}
-}
-
-/* EXCLUDE: the index, and a second pass that looks for conflicts. */
-static void
-mg_add_exclusion(MgAlter *cx, Constraint *con, Node *node)
-{
-	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
-	MgTask *task;
-
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
-				   "exclusion constraints are not supported on partitioned tables");
-		return;
-	}
-	mg_build_key(tab, con, MG_CAUSE_ADD_EXCLUSION, node);
-	task = mg_pending(&tab->builds, MG_WORK_SCAN, MG_CAUSE_ADD_EXCLUSION, node);
-	task->constraint = con->conname;
-	task->reason = "every row is compared with the others for conflicts";
-}
-
-/* The columns of an existing index, as names; NIL if one is an expression. */
-static List *
-mg_index_columns(Oid index, Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	List *names = NIL;
-
-	if (!HeapTupleIsValid(tuple))
-		return NIL;
-	for (int i = 0; i < ((Form_pg_index) GETSTRUCT(tuple))->indnkeyatts; i++)
-	{
-		AttrNumber attnum = ((Form_pg_index) GETSTRUCT(tuple))->indkey.values[i];
-
-		if (attnum != 0)
-			names = lappend(names, makeString(get_attname(relid, attnum, false)));
-	}
-	ReleaseSysCache(tuple);
-	return names;
-}
-
-/* ADD UNIQUE | PRIMARY KEY USING INDEX: nothing is built. */
-static void
-mg_add_key_using_index(MgAlter *cx, Constraint *con, Node *node)
-{
-	Oid index;
-	ListCell *lc;
-
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		mg_problem(
-			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
-			"ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported on partitioned tables");
-		return;
-	}
-	index = get_relname_relid(con->indexname, get_rel_namespace(cx->relid));
-	if (!OidIsValid(index))
-	{
-		if (cx->fp->script == NULL || !mg_script_alters(cx->fp->script, cx->relid))
-			mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" does not exist",
-					   con->indexname);
-		return;
-	}
-	if (con->conname && strcmp(con->conname, con->indexname) != 0)
-		mg_effect(cx->fp, index, ShareUpdateExclusiveLock, MG_ROLE_INDEX,
-				  "the index is renamed like the constraint");
-	mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
-			"the existing index \"%s\" is used, so none is built", con->indexname);
-	if (con->contype != CONSTR_PRIMARY)
-		return;
-	foreach(lc, mg_index_columns(index, cx->relid))
-		mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, MG_CAUSE_PRIMARY_KEY_USING_INDEX,
-						node);
-}
-
-/* The columns of a key; one written in ADD COLUMN means that column. */
-static List *
-mg_key_columns(Constraint *con, Node *node)
-{
-	AlterTableCmd *cmd = castNode(AlterTableCmd, node);
-
-	if (con->keys == NIL && cmd->subtype == AT_AddColumn)
-		return list_make1(makeString(castNode(ColumnDef, cmd->def)->colname));
-	return con->keys;
-}
-
-/* ADD UNIQUE, PRIMARY KEY or EXCLUDE, with or without USING INDEX. */
-void
-mg_add_key(MgAlter *cx, Constraint *con, Node *node)
-{
-	bool primary = con->contype == CONSTR_PRIMARY;
-	MgCause cause = primary ? MG_CAUSE_ADD_PRIMARY_KEY : MG_CAUSE_ADD_UNIQUE;
-	List *keys;
-	ListCell *lc;
-
-	if (primary)
-	{
-		foreach(lc, mg_index_list(cx->relid))
-		{
-			if (mg_index_is_primary(lfirst_oid(lc)) &&
-				!list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
-			{
-				mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-						   "multiple primary keys for table \"%s\" are not allowed",
-						   get_rel_name(cx->relid));
-				return;
-			}
-		}
-	}
-	if (con->contype == CONSTR_EXCLUSION)
-	{
-		mg_add_exclusion(cx, con, node);
-		return;
-	}
-	if (con->indexname)
-	{
-		mg_add_key_using_index(cx, con, node);
-		return;
-	}
-	if (!mg_check_create_in_schema(cx->fp, get_rel_namespace(cx->relid)) ||
-		!mg_check_create_in_tablespace(cx->fp, con->indexspace))
-		return;
-	keys = mg_key_columns(con, node);
-	foreach(lc, keys)
-	{
-		if (primary)
-			mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, cause, node);
-		else
-			mg_column(cx, cx->relid, strVal(lfirst(lc)));
-	}
-	mg_add_key_tree(cx, cx->relid, con, mg_key_index(con, keys), cause, node);
-}
-
 /* ADD CONSTRAINT. */
 void
 mg_alter_add_constraint(MgAlter *cx, AlterTableCmd *cmd)
@@ -536,7 +320,7 @@ void
 mg_alter_constraint(MgAlter *cx, AlterTableCmd *cmd)
 {
 	Constraint *con = castNode(Constraint, cmd->def);
-	HeapTuple tuple = mg_constraint_tuple(cx->relid, con->conname);
+	HeapTuple tuple = mg_live_constraint(cx, cx->relid, con->conname);
 	Form_pg_constraint form;
 
 	if (tuple == NULL)
@@ -564,7 +348,7 @@ mg_validate_check(MgAlter *cx, const char *name, bool no_inherit, Node *node)
 	foreach(lc, mg_tree(cx->relid, !no_inherit))
 	{
 		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
-		HeapTuple tuple = mg_constraint_tuple(tab->relid, name);
+		HeapTuple tuple = mg_live_constraint(cx, tab->relid, name);
 		MgTask *task;
 
 		if (tab->relid != cx->relid && !cx->recurse)
@@ -601,7 +385,7 @@ mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
 void
 mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
 {
-	HeapTuple tuple = mg_constraint_tuple(cx->relid, cmd->name);
+	HeapTuple tuple = mg_live_constraint(cx, cx->relid, cmd->name);
 	Form_pg_constraint form;
 
 	if (tuple == NULL)
@@ -657,7 +441,7 @@ mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *
 		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		HeapTuple child = mg_constraint_tuple(lfirst_oid(lc), cmd->name);
+		HeapTuple child = mg_live_constraint(cx, lfirst_oid(lc), cmd->name);
 		Form_pg_constraint child_form = child ? (Form_pg_constraint) GETSTRUCT(child) : NULL;
 
 		if (child_form && cx->recurse && child_form->coninhcount == 1 && !child_form->conislocal)
@@ -671,7 +455,7 @@ mg_drop_constraint_tree(MgAlter *cx, Oid relid, HeapTuple tuple, AlterTableCmd *
 void
 mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd)
 {
-	HeapTuple tuple = mg_constraint_tuple(cx->relid, cmd->name);
+	HeapTuple tuple = mg_live_constraint(cx, cx->relid, cmd->name);
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 		mg_lock_children(cx, cx->relid);

@@ -273,7 +273,6 @@ extern char *mg_format_seconds(double seconds); /* "3 min 40 s" */
 /* ------------------------------------------------------------------------
  * situation.c: what this transaction, or the script so far, holds
  * ------------------------------------------------------------------------ */
-extern void mg_situation_init(void);                /* transaction callbacks */
 extern void mg_situation_enter(bool toplevel);      /* before each judgement in the hook */
 extern void mg_situation_remember(MgFootprint *fp); /* a judged statement is about to run */
 

@@ -9,6 +9,7 @@
  *   footprint_column.c      ADD COLUMN, DROP COLUMN, SET NOT NULL
  *   footprint_type.c        ALTER COLUMN TYPE
  *   footprint_constraint.c  ADD, ALTER, VALIDATE and DROP CONSTRAINT
+ *   footprint_key.c         UNIQUE, PRIMARY KEY, EXCLUDE
  *   footprint_partition.c   ATTACH and DETACH PARTITION
  *   droplocks.c             what goes with a dropped object
  *   coredecide.c            the server's decisions about expressions
@@ -158,12 +159,14 @@ extern void mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate,
 							   bool keys_null);
-extern void mg_add_key(MgAlter *cx, Constraint *con, Node *node);
 extern void mg_add_check(MgAlter *cx, Oid relid, Constraint *con, MgCause cause, Node *node,
 						 const char *column);
 extern void mg_validate_fkey(MgTab *tab, Oid confrelid, MgCause cause, Node *node,
 							 const char *constraint, bool keys_null);
 extern HeapTuple mg_constraint_tuple(Oid relid, const char *name);
+
+/* footprint_key.c */
+extern void mg_add_key(MgAlter *cx, Constraint *con, Node *node);
 
 /* footprint_foreign.c: which partitions have the foreign key already */
 typedef struct MgFkeyShape

@@ -19,6 +19,5 @@ void
 _PG_init(void)
 {
 	mg_guc_init();
-	mg_situation_init();
 	mg_hook_init();
 }

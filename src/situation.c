@@ -73,12 +73,20 @@ mg_at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid, SubTransa
 	}
 }
 
-/* Registers the transaction callbacks; once per backend. */
-void
-mg_situation_init(void)
+/*
+ * Registers the transaction callbacks, once per backend, and not before they
+ * are needed: every transaction pays for them.
+ */
+static void
+mg_watch_transactions(void)
 {
+	static bool registered = false;
+
+	if (registered)
+		return;
 	RegisterXactCallback(mg_at_transaction_end, NULL);
 	RegisterSubXactCallback(mg_at_subtransaction_end, NULL);
+	registered = true;
 }
 
 /* Where the statement that will be judged next comes from. */
@@ -127,6 +135,7 @@ mg_situation_remember(MgFootprint *fp)
 						   .entrysize = sizeof(MgTaken),
 						   .hcxt = TopTransactionContext};
 
+			mg_watch_transactions();
 			mg_taken = hash_create("migration_guard locks taken", 64, &ctl,
 								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 		}
