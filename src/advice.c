@@ -15,23 +15,8 @@ static void mg_line(StringInfo buf, const char *fmt, va_list args) pg_attribute_
 static void
 mg_line(StringInfo buf, const char *fmt, va_list args)
 {
-	char stack[1024];
-	char *text = stack;
-	size_t size = sizeof(stack);
+	char *text = mg_vformat(fmt, args);
 
-	for (;;)
-	{
-		va_list copy;
-		size_t needed;
-
-		va_copy(copy, args);
-		needed = pvsnprintf(text, size, fmt, copy);
-		va_end(copy);
-		if (needed < size)
-			break;
-		size = needed;
-		text = palloc(size);
-	}
 	if (buf->len > 0)
 		appendStringInfoChar(buf, '\n');
 	appendStringInfoString(buf, text);

@@ -168,9 +168,7 @@ mg_effect(MgFootprint *fp, Oid relid, LOCKMODE lockmode, MgRole role, const char
 }
 
 /* psprintf() for functions that take a format themselves. */
-static char *mg_vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0);
-
-static char *
+char *
 mg_vformat(const char *fmt, va_list args)
 {
 	size_t size = 128;

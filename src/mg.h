@@ -163,6 +163,9 @@ extern MgTask *mg_task(MgEffect *eff, MgWork work, MgCause cause, Node *node);
 extern void mg_note(MgEffect *eff, const char *fmt, ...) pg_attribute_printf(2, 3);
 extern bool mg_has_work(const MgEffect *eff, MgWork work);
 
+/* psprintf() for functions that take a format themselves */
+extern char *mg_vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0);
+
 /* record that core will refuse the statement itself; keeps the first */
 extern void mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt, ...)
 	pg_attribute_printf(3, 4);
