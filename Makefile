@@ -58,7 +58,7 @@ endif
 
 DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 
-.PHONY: help demo test bench format format-check lint dist refuse-root
+.PHONY: help demo test test-matrix bench format format-check lint dist refuse-root
 
 help:            ## this list
 	@echo 'make, make install, make installcheck, make clean: as in every PostgreSQL'
@@ -71,6 +71,9 @@ demo:            ## play three migration stories on a throwaway server
 
 test:            ## build with -Werror and run all tests on throwaway servers
 	@test/run
+
+test-matrix:     ## the same on PostgreSQL 17, 18 and 19, in Debian environments of their own
+	@test/matrix
 
 bench:           ## measure what the guard costs
 	@bench/run

@@ -84,6 +84,46 @@ COMMENT ON VIEW migration_guard.rules IS
     'the rules, with the actions in force';
 
 --
+-- Counters
+--
+
+CREATE FUNCTION migration_guard.stats()
+RETURNS TABLE (
+    rule text,
+    checked bigint,
+    logged bigint,
+    warned bigint,
+    blocked bigint,
+    overridden bigint,
+    mispredicted bigint,
+    last_time timestamp with time zone)
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 30
+AS 'MODULE_PATHNAME', 'mg_stats_list';
+
+COMMENT ON FUNCTION migration_guard.stats() IS
+    'how often each rule has applied since the server was started or the counters were reset';
+
+CREATE VIEW migration_guard.stats AS
+SELECT rule, checked, logged, warned, blocked, overridden, mispredicted, last_time
+FROM migration_guard.stats();
+
+COMMENT ON VIEW migration_guard.stats IS
+    'how often each rule has applied since the server was started or the counters were reset';
+
+CREATE FUNCTION migration_guard.stats_reset()
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mg_stats_reset';
+
+COMMENT ON FUNCTION migration_guard.stats_reset() IS
+    'sets all counters of migration_guard.stats to 0';
+
+-- like all statistics of the server
+REVOKE ALL ON FUNCTION migration_guard.stats(), migration_guard.stats_reset() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION migration_guard.stats() TO pg_read_all_stats;
+GRANT SELECT ON migration_guard.stats TO pg_read_all_stats;
+
+--
 -- What earlier migrations have left unfinished
 --
 
@@ -235,7 +275,7 @@ COMMENT ON VIEW migration_guard.unfinished IS
     'what earlier migrations have left unfinished, with the statements that finish or remove it';
 
 --
--- Who may see all this: everybody, for the catalogs show it too.
+-- Who may see the rest: everybody, for the catalogs show it too.
 --
 
 GRANT USAGE ON SCHEMA migration_guard TO PUBLIC;
@@ -264,3 +304,22 @@ CREATE EVENT TRIGGER migration_guard ON ddl_command_start
     EXECUTE FUNCTION migration_guard.guard_ddl();
 
 ALTER EVENT TRIGGER migration_guard ENABLE ALWAYS;
+
+--
+-- Before a table is rewritten: was that predicted?
+--
+
+CREATE FUNCTION migration_guard.audit_rewrite()
+RETURNS event_trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mg_audit_rewrite';
+
+COMMENT ON FUNCTION migration_guard.audit_rewrite() IS
+    'compares rewrites with what was predicted; not to be called';
+
+REVOKE ALL ON FUNCTION migration_guard.audit_rewrite() FROM PUBLIC;
+
+CREATE EVENT TRIGGER migration_guard_audit ON table_rewrite
+    EXECUTE FUNCTION migration_guard.audit_rewrite();
+
+ALTER EVENT TRIGGER migration_guard_audit ENABLE ALWAYS;

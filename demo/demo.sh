@@ -46,7 +46,8 @@ fill()
 play()
 {
 	awk -f "$demo/script.awk" "$1" | mg_as psql -X -P border=0 \
-		-v SHOW_CONTEXT=never 2>&1 | awk -v colour=$colour -f "$demo/paint.awk"
+		-v SHOW_CONTEXT=never 2>&1 | tee -a "$work/shown" |
+		awk -v colour=$colour -f "$demo/paint.awk"
 }
 
 # shellcheck disable=SC2086		# a list of packages
@@ -77,4 +78,10 @@ play "$demo/start.sql"
 for story in 1 2 5; do
 	play "$demo/story$story.sql"
 done
+
+# What the stories call refused was refused, and nothing else went wrong.
+errors=$(grep -cE '^(ERROR|FATAL|PANIC):' "$work/shown")
+refusals=$(grep -cE '^ERROR: .* would block ' "$work/shown")
+[ "$refusals $errors" = '4 4' ] || mg_die "
+The stories have 4 refusals; here the guard refused $refusals statements, and there were $errors errors."
 printf '\n\nThat took %d seconds. Now the server goes, and all its files.\n' "$SECONDS"

@@ -178,6 +178,8 @@ SHOW search_path;
 
 -- what cannot be looked into
 SELECT * FROM says('DO $x$ BEGIN EXECUTE ''DROP TABLE orders''; END $x$; CALL p(); DO $x$ BEGIN END $x$');
+
+-- nothing of it is executed
 SELECT * FROM says('COMMENT ON TABLE orders IS ''x''; TRUNCATE orders; COMMENT ON TABLE orders IS ''y''');
 SELECT count(*) FROM orders;
 

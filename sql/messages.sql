@@ -106,6 +106,32 @@ SELECT words('CREATE INDEX IF NOT EXISTS big_c ON big (c)');
 -- with what the transaction holds
 SELECT words('BEGIN; ALTER TABLE big ADD COLUMN x int; CREATE INDEX ON big (x); COMMIT');
 SELECT words('BEGIN; ALTER TABLE big ADD CHECK (a > 1) NOT VALID; ALTER TABLE big VALIDATE CONSTRAINT big_nv; COMMIT');
+-- queries that are read to their end
+SET migration_guard.mode = off;
+CREATE MATERIALIZED VIEW mv AS SELECT a, count(*) AS n FROM big GROUP BY a;
+CREATE MATERIALIZED VIEW mv_plain AS SELECT 1 AS one, p_id FROM big;
+RESET migration_guard.mode;
+SELECT words('REFRESH MATERIALIZED VIEW mv');
+SELECT words('REFRESH MATERIALIZED VIEW mv_plain');
+SET migration_guard.mode = off;
+CREATE UNIQUE INDEX mv_a ON mv (a);
+RESET migration_guard.mode;
+SELECT words('REFRESH MATERIALIZED VIEW mv');
+SELECT words('REFRESH MATERIALIZED VIEW CONCURRENTLY mv');
+SELECT words('BEGIN; ALTER TABLE parent ADD COLUMN x int; CREATE TABLE n AS SELECT * FROM big; COMMIT');
+SELECT words('BEGIN; ALTER TABLE parent ADD COLUMN x int; REFRESH MATERIALIZED VIEW CONCURRENTLY mv; COMMIT');
+SET migration_guard.mode = off;
+DROP MATERIALIZED VIEW mv, mv_plain;
+RESET migration_guard.mode;
+-- domains
+SET migration_guard.mode = off;
+ALTER TABLE big ADD COLUMN pos positive;
+ALTER TABLE f ADD COLUMN pos positive;
+ALTER DOMAIN positive ADD CONSTRAINT positive_nv CHECK (VALUE < 1000000) NOT VALID;
+RESET migration_guard.mode;
+SELECT words('ALTER DOMAIN positive ADD CONSTRAINT positive_small CHECK (VALUE < 1000)');
+SELECT words('ALTER DOMAIN positive SET NOT NULL');
+SELECT words('ALTER DOMAIN positive VALIDATE CONSTRAINT positive_nv');
 -- names that need quotes
 SET migration_guard.mode = off;
 CREATE SCHEMA "Odd one";
@@ -117,8 +143,8 @@ SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD CHECK ("it''s" <> '';--'
 SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD UNIQUE ("select", "it''s")');
 SELECT words('ALTER TABLE "Odd one"."the ""table""" ALTER "select" TYPE bigint');
 SELECT words('VACUUM FULL "Odd one"."the ""table"""');
--- a rule that has not spoken here has no test of its words
-SELECT name FROM migration_guard.rules EXCEPT SELECT rule FROM spoken;
+-- a rule that has not spoken here has no test of its words; the self-audit never speaks in advance
+SELECT name FROM migration_guard.rules WHERE category <> 'self-audit' EXCEPT SELECT rule FROM spoken;
 
 SET migration_guard.mode = off;
 DROP SCHEMA "Odd one" CASCADE;

@@ -45,7 +45,9 @@ SET migration_guard.block_size = '2TB';
 SHOW migration_guard.block_size;
 SET migration_guard.block_size = 2048;
 SHOW migration_guard.block_size;
+\set VERBOSITY sqlstate
 SET migration_guard.block_size = -2;
+\set VERBOSITY default
 SET migration_guard.block_size = '10 GiB';
 RESET migration_guard.warn_rows;
 RESET migration_guard.block_rows;
@@ -55,9 +57,11 @@ RESET migration_guard.block_size;
 --
 -- rates
 --
+\set VERBOSITY sqlstate
 SET migration_guard.scan_rate = 0;
 SET migration_guard.rewrite_rate = -1;
 SET migration_guard.index_rate = '0MB';
+\set VERBOSITY default
 SET migration_guard.scan_rate = '2GB';
 SHOW migration_guard.scan_rate;
 SET migration_guard.scan_rate = 250;

@@ -94,7 +94,7 @@ CREATE FUNCTION mg_evil.format(text, VARIADIC text[]) RETURNS text LANGUAGE sql 
 CREATE FUNCTION mg_evil.count_calls(name, name) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'called'; END$$;
 CREATE OPERATOR mg_evil.<> (FUNCTION = mg_evil.count_calls, LEFTARG = name, RIGHTARG = name);
 SET search_path = mg_evil, pg_catalog;
-SELECT * FROM migration_guard.unfinished;
+SELECT * FROM migration_guard.unfinished ORDER BY relation::text COLLATE "C";
 RESET ROLE;
 \a
 \t

@@ -262,12 +262,13 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 
 /*
  * NOT NULL without a scan under a strong lock: a valid CHECK proves it.  table
- * is the relation's name, with ONLY or without.
+ * is the relation's name, with ONLY or without.  The name of the CHECK is not
+ * one that the server would choose for NOT NULL, which is a constraint since 18.
  */
 void
 mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column)
 {
-	char *check = ChooseConstraintName(get_rel_name(relid), column, "not_null",
+	char *check = ChooseConstraintName(get_rel_name(relid), column, "not_null_check",
 									   get_rel_namespace(relid), NIL);
 	const char *name = quote_identifier(check);
 	bool only = strncmp(table, "ONLY ", strlen("ONLY ")) == 0;

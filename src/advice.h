@@ -14,6 +14,8 @@
  *   advice_check.c    CHECK, FOREIGN KEY, VALIDATE
  *   advice_partition.c   ATTACH, DETACH, CREATE TABLE PARTITION OF
  *   advice_table.c    rewrites of whole tables
+ *   advice_query.c    REFRESH MATERIALIZED VIEW, CREATE TABLE AS
+ *   advice_domain.c   constraints of domains
  *
  * Advice is text for people and for programs: every statement stands on a
  * line of its own and ends with a semicolon, sentences never do.  Statements
@@ -132,6 +134,10 @@ extern char *mg_advise_create_index(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_reindex(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_vacuum_full(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_cluster(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_alter_domain(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_refresh_matview(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_create_table_as(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_unannounced_rewrite(MgFootprint *fp, MgFinding *finding);
 
 #endif /* MG_ADVICE_H */

@@ -215,10 +215,11 @@ mg_has_foreign_key(Oid partition, Constraint *con)
 {
 	Oid referenced = RangeVarGetRelid(con->pktable, NoLock, true);
 	MgFkeyShape shape;
+	bool valid;
 
 	return OidIsValid(referenced) && con->fk_attrs != NIL &&
 		   mg_fkey_shape_of_constraint(partition, referenced, con, &shape) &&
-		   mg_fkey_find(partition, &shape);
+		   OidIsValid(mg_fkey_find(partition, &shape, &valid)) && valid;
 }
 
 /* NOT VALID is refused for partitioned tables before 18: each partition has it first. */

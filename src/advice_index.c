@@ -230,9 +230,10 @@ mg_sql_planned(StringInfo buf, Oid relid, const char *name, MgIndexPlan *plan)
 }
 
 char *
-mg_advise_create_index(MgFootprint *fp, MgFinding *finding pg_attribute_unused())
+mg_advise_create_index(MgFootprint *fp, MgFinding *finding)
 {
-	IndexStmt *stmt = castNode(IndexStmt, fp->stmt);
+	/* inside of CREATE SCHEMA, too */
+	IndexStmt *stmt = castNode(IndexStmt, linitial(mg_nodes(finding)));
 	MgIndexPlan plan = {.unique = stmt->unique ? "UNIQUE " : "",
 						.attributes = "",
 						.label = "idx",

@@ -289,9 +289,10 @@ mg_is_plain_partition(CreateStmt *stmt)
 }
 
 char *
-mg_advise_create_partition(MgFootprint *fp, MgFinding *finding pg_attribute_unused())
+mg_advise_create_partition(MgFootprint *fp, MgFinding *finding)
 {
-	CreateStmt *stmt = castNode(CreateStmt, fp->stmt);
+	/* inside of CREATE SCHEMA, and as a foreign table, too */
+	CreateStmt *stmt = (CreateStmt *) linitial(mg_nodes(finding));
 	Oid parent = RangeVarGetRelid(linitial_node(RangeVar, stmt->inhRelations), NoLock, true);
 	MgBoundText bound = {.parent = parent, .spec = stmt->partbound};
 	const char *name;
@@ -311,7 +312,7 @@ mg_advise_create_partition(MgFootprint *fp, MgFinding *finding pg_attribute_unus
 				 "validated without blocking anybody");
 	drop = mg_sql_helper_check(&buf, bound.default_partition, "default_bound",
 							   psprintf("NOT (%s)", bound.default_check));
-	if (mg_is_plain_partition(stmt))
+	if (IsA(fp->stmt, CreateStmt) && mg_is_plain_partition(stmt))
 	{
 		name = stmt->relation->schemaname
 				 ? quote_qualified_identifier(stmt->relation->schemaname, stmt->relation->relname)

@@ -35,7 +35,7 @@ mg_tokens_begin(MgTokens *t, const char *source, int start)
 	memset(t, 0, sizeof(*t));
 	t->text = pnstrdup(source + start, MG_SOURCE_MAX);
 	t->yyscanner = scanner_init(t->text, &t->extra, &ScanKeywords, ScanKeywordTokens);
-	t->extra.escape_string_warning = false;
+	mg_scanner_quiet(&t->extra);
 }
 
 static bool

@@ -159,3 +159,14 @@ mg_advise_cluster(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 		mg_say_repack(&buf, "", lfirst_oid(lc));
 	return buf.data;
 }
+
+/* Found out under the lock: nothing has been written yet. */
+char *
+mg_advise_unannounced_rewrite(MgFootprint *fp pg_attribute_unused(),
+							  MgFinding *finding pg_attribute_unused())
+{
+	return pstrdup(
+		"Nothing has been written yet. Run the statement again: something that it "
+		"depends on has changed since it was judged, and it will be judged anew. If "
+		"the same happens again, migration_guard is wrong about it; please report that.");
+}

@@ -12,24 +12,30 @@
 #include "utils/typcache.h"
 
 /*
- * Become the owner of a relation in a security-restricted operation.  An error
- * in between is undone by the end of mg_attempt()'s subtransaction.
+ * Become a role in a security-restricted operation.  An error in between is
+ * undone by the end of mg_attempt()'s subtransaction.
  */
+void
+mg_become_role(Oid role, MgIdentity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+}
+
+/* The same with the owner of a relation. */
 void
 mg_become_owner(Oid relid, MgIdentity *saved)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner;
+	Oid owner = GetUserId();
 
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	owner = saved->userid;
 	if (HeapTupleIsValid(tuple))
 	{
 		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 		ReleaseSysCache(tuple);
 	}
-	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
+	mg_become_role(owner, saved);
 }
 
 void

@@ -64,12 +64,16 @@ static Node *
 mg_column_constraints(MgNewColumn *column)
 {
 	Node *raw_default = NULL;
+	Constraint *last = NULL;
 	ListCell *lc;
 
 	foreach(lc, column->def->constraints)
 	{
-		Constraint *con = lfirst_node(Constraint, lc);
+		/* a copy, for the one after it may say more about it */
+		Constraint *con = copyObject(lfirst_node(Constraint, lc));
 
+		mg_apply_not_enforced(con, last);
+		last = con;
 		switch (con->contype)
 		{
 			case CONSTR_DEFAULT:
@@ -85,6 +89,7 @@ mg_column_constraints(MgNewColumn *column)
 				break;
 			case CONSTR_GENERATED:
 				column->generated = true;
+				column->is_virtual = mg_clause_virtual(con);
 				break;
 			case CONSTR_PRIMARY:
 				column->not_null = true;
@@ -124,6 +129,7 @@ mg_decide_default(MgColumnDecision *decision, Node *expr)
 	}
 	if (expr == NULL)
 		return;
+	column->valued = !(IsA(expr, Const) && ((Const *) expr)->constisnull);
 	expr = (Node *) mg_plan_as_owner(decision->relid, expr);
 	if (contain_volatile_functions(expr))
 	{
@@ -141,6 +147,18 @@ mg_decide_default(MgColumnDecision *decision, Node *expr)
 		name);
 }
 
+/* Can a virtual generated column have the type?  Raises core's error if not: CheckAttributeType(). */
+static void
+mg_check_virtual_type(const char *column, Oid typid)
+{
+	if (get_typtype(typid) == TYPTYPE_DOMAIN)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("virtual generated column \"%s\" cannot have a domain type", column));
+	if (typid >= FirstUnpinnedObjectId)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("virtual generated column \"%s\" cannot have a user-defined type", column));
+}
+
 /* ATExecAddColumn()'s choice between a stored value and a rewrite. */
 static void
 mg_decide_column(void *arg)
@@ -152,7 +170,9 @@ mg_decide_column(void *arg)
 
 	if (!OidIsValid(column->typid))
 		typenameTypeIdAndMod(NULL, column->def->typeName, &column->typid, &column->typmod);
-	if (column->rewrite)
+	if (column->is_virtual)
+		mg_check_virtual_type(column->def->colname, column->typid);
+	if (column->rewrite || column->is_virtual)
 		return;
 	if (decision->raw_default)
 		expr = cookDefault(pstate, copyObject(decision->raw_default), column->typid, column->typmod,
@@ -202,7 +222,7 @@ mg_decide_column_fast(MgColumnDecision *decision)
 	column->typmod = -1;
 	if (raw)
 	{
-		column->stored_value = !castNode(A_Const, raw)->isnull;
+		column->stored_value = column->valued = !castNode(A_Const, raw)->isnull;
 		column->why = psprintf(
 			"the default of column \"%s\" is computed once and kept in the catalog, so no row is written",
 			column->def->colname);
@@ -264,7 +284,11 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 			def->colname);
 		return column;
 	}
-	if (column->identity || column->generated)
+	if (column->is_virtual)
+		column->why =
+			psprintf("generated column \"%s\" is computed when it is read, so no row is written",
+					 def->colname);
+	else if (column->identity || column->generated)
 	{
 		column->rewrite = true;
 		column->why =
@@ -283,7 +307,12 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 	{
 		if (mg_decision_failed(fp, problem))
 			return NULL;
-		column->rewrite = true;
+		if (column->is_virtual && problem->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED)
+		{
+			fp->problem = problem;
+			return NULL;
+		}
+		column->rewrite = !column->is_virtual;
 		column->why = psprintf("column \"%s\" cannot be analyzed now (%s), so a rewrite is assumed",
 							   def->colname, problem->message);
 	}
@@ -300,7 +329,7 @@ typedef struct MgTypeDecision
 	ColumnDef *def;
 	Form_pg_attribute att;
 	MgRetyped *retyped;
-	bool no_cast; /* there is no assignment cast */
+	bool no_cast; /* there is no assignment cast, and there are rows to be cast */
 	bool locked;  /* USING could not be looked at: somebody holds the table */
 } MgTypeDecision;
 
@@ -363,6 +392,15 @@ mg_type_source(MgTypeDecision *decision, ParseState *pstate)
 	return expr;
 }
 
+/* Of a composite type, a view or a foreign table no value is ever transformed. */
+static bool
+mg_is_table(Oid relid)
+{
+	char relkind = get_rel_relkind(relid);
+
+	return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE;
+}
+
 /* ATPrepAlterColumnType()'s test of the transformation. */
 static void
 mg_decide_type(void *arg)
@@ -374,6 +412,11 @@ mg_decide_type(void *arg)
 
 	typenameTypeIdAndMod(NULL, decision->def->typeName, &retyped->newtype, &retyped->newtypmod);
 	retyped->newcoll = GetColumnDefCollation(NULL, decision->def, retyped->newtype);
+	if (retyped->is_virtual)
+	{
+		mg_check_virtual_type(retyped->column, retyped->newtype);
+		return;
+	}
 	expr = mg_type_source(decision, pstate);
 	if (expr == NULL)
 	{
@@ -384,7 +427,7 @@ mg_decide_type(void *arg)
 								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (expr == NULL)
 	{
-		decision->no_cast = true;
+		decision->no_cast = mg_is_table(decision->relid);
 		return;
 	}
 	assign_expr_collations(pstate, expr);
@@ -414,6 +457,7 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 	retyped->oldtype = decision.att->atttypid;
 	retyped->oldcoll = decision.att->attcollation;
 	retyped->identity = decision.att->attidentity != '\0';
+	retyped->is_virtual = decision.att->attgenerated == MG_GENERATED_VIRTUAL;
 	retyped->node = (Node *) cmd;
 	retyped->column = cmd->name;
 
@@ -423,7 +467,7 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 	{
 		if (mg_decision_failed(fp, problem))
 			return NULL;
-		retyped->rewrite = true;
+		retyped->rewrite = !retyped->is_virtual;
 	}
 	else if (decision.no_cast)
 	{

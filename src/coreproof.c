@@ -41,20 +41,21 @@ mg_null_test(Oid relid, AttrNumber attnum)
 
 /* The columns that are NOT NULL, as conditions. */
 static List *
-mg_known_not_null(Oid relid)
+mg_known_not_null(Oid relid, List *gone)
 {
 	List *result = NIL;
 
 	for (AttrNumber attnum = 1;; attnum++)
 	{
 		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+		bool dropped;
 
 		if (!HeapTupleIsValid(tuple))
 			return result;
-		if (((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull &&
-			!((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped)
-			result = lappend(result, mg_null_test(relid, attnum));
+		dropped = ((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped;
 		ReleaseSysCache(tuple);
+		if (!dropped && mg_not_null(relid, attnum, gone).state == MG_NOT_NULL)
+			result = lappend(result, mg_null_test(relid, attnum));
 	}
 }
 
@@ -94,6 +95,21 @@ mg_known_checks(Oid relid, List *gone)
 	return result;
 }
 
+/* Has the table any CHECK constraints, valid or not? */
+bool
+mg_has_checks(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_class) GETSTRUCT(tuple))->relchecks > 0;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
 static void
 mg_prove(void *arg)
 {
@@ -104,7 +120,7 @@ mg_prove(void *arg)
 	mg_become_owner(proof->relid, &saved);
 	known = mg_known_checks(proof->relid, proof->gone);
 	if (proof->marks)
-		known = list_concat(known, mg_known_not_null(proof->relid));
+		known = list_concat(known, mg_known_not_null(proof->relid, proof->gone));
 	proof->implied = predicate_implied_by(proof->test, known, true);
 	mg_become_self(&saved);
 }

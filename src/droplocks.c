@@ -241,6 +241,9 @@ mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior, bool lock
 
 		if (it->object.classId != RelationRelationId || it->object.objectSubId != 0)
 			mg_doomed_part(&drop, it);
+		if (it->object.classId == RewriteRelationId || it->object.classId == TriggerRelationId ||
+			it->object.classId == PolicyRelationId)
+			fp->dropped = lappend_oid(fp->dropped, it->object.objectId);
 	}
 	return gone;
 }

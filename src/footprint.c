@@ -18,17 +18,52 @@
 
 typedef void (*MgFootprintFn)(MgFootprint *fp, Node *stmt);
 
+bool mg_thorough = false;
+
 /* Who knows what.  A statement that is not here is passed through untouched. */
-static const MgFootprintFn mg_by_tag[] = {[T_AlterTableStmt] = mg_footprint_alter_table,
-										  [T_IndexStmt] = mg_footprint_create_index,
-										  [T_ReindexStmt] = mg_footprint_reindex,
-										  [T_DropStmt] = mg_footprint_drop,
-										  [T_RenameStmt] = mg_footprint_rename,
-										  [T_AlterObjectDependsStmt] = mg_footprint_depends,
-										  [T_AlterTableMoveAllStmt] = mg_footprint_move_all,
-										  [T_ClusterStmt] = mg_footprint_cluster,
-										  [T_VacuumStmt] = mg_footprint_vacuum,
-										  [T_CreateStmt] = mg_footprint_create_table};
+static const MgFootprintFn mg_by_tag[] =
+	{[T_AlterTableStmt] = mg_footprint_alter_table,
+	 [T_IndexStmt] = mg_footprint_create_index,
+	 [T_ReindexStmt] = mg_footprint_reindex,
+	 [T_DropStmt] = mg_footprint_drop,
+	 [T_RenameStmt] = mg_footprint_rename,
+	 [T_AlterObjectDependsStmt] = mg_footprint_depends,
+	 [T_AlterObjectSchemaStmt] = mg_footprint_move,
+	 [T_AlterExtensionContentsStmt] = mg_footprint_extension_member,
+	 [T_AlterOwnerStmt] = mg_footprint_owner,
+	 [T_ReassignOwnedStmt] = mg_footprint_reassign_owned,
+	 [T_DropOwnedStmt] = mg_footprint_drop_owned,
+	 [T_AlterTableMoveAllStmt] = mg_footprint_move_all,
+	 [MG_TAG_CLUSTER] = mg_footprint_cluster,
+	 [T_VacuumStmt] = mg_footprint_vacuum,
+	 [T_TruncateStmt] = mg_footprint_truncate,
+	 [T_LockStmt] = mg_footprint_lock,
+	 [T_RefreshMatViewStmt] = mg_footprint_refresh,
+	 [T_CreateTableAsStmt] = mg_footprint_create_table_as,
+	 [T_SelectStmt] = mg_footprint_select,
+	 [T_CreateSeqStmt] = mg_footprint_create_sequence,
+	 [T_AlterSeqStmt] = mg_footprint_alter_sequence,
+	 [T_CreateSchemaStmt] = mg_footprint_create_schema,
+	 [T_CreateForeignTableStmt] = mg_footprint_create_foreign,
+	 [T_ImportForeignSchemaStmt] = mg_footprint_import,
+	 [T_CreateTrigStmt] = mg_footprint_create_trigger,
+	 [T_RuleStmt] = mg_footprint_create_rule,
+	 [T_ViewStmt] = mg_footprint_view,
+	 [T_CreatePolicyStmt] = mg_footprint_create_policy,
+	 [T_AlterPolicyStmt] = mg_footprint_alter_policy,
+	 [T_CreateStatsStmt] = mg_footprint_create_statistics,
+	 [T_CommentStmt] = mg_footprint_comment,
+	 [T_SecLabelStmt] = mg_footprint_security_label,
+	 [T_CreatePublicationStmt] = mg_footprint_create_publication,
+	 [T_AlterPublicationStmt] = mg_footprint_alter_publication,
+	 [T_CreateStmt] = mg_footprint_create_table,
+	 [T_AlterDomainStmt] = mg_footprint_alter_domain,
+	 [T_AlterEnumStmt] = mg_footprint_type,
+	 [T_AlterTypeStmt] = mg_footprint_type,
+	 [T_CompositeTypeStmt] = mg_footprint_type,
+	 [T_CreateDomainStmt] = mg_footprint_type,
+	 [T_CreateEnumStmt] = mg_footprint_type,
+	 [T_CreateRangeStmt] = mg_footprint_type};
 
 /* relid -> effect, so that trees of thousands of partitions stay linear */
 typedef struct MgEffectSlot
@@ -91,7 +126,10 @@ mg_complete_reasons(MgFootprint *fp)
 	{
 		MgEffect *eff = lfirst(lc);
 
-		if (eff->reasons == NIL && eff->tasks == NIL)
+		if (eff->relkind == RELKIND_FOREIGN_TABLE)
+			mg_note(eff, "it is a foreign table: its rows are elsewhere, and their number is not "
+						 "known here");
+		else if (eff->reasons == NIL && eff->tasks == NIL)
 			eff->reasons = list_make1(unconstify(char *, mg_plain_reason(eff->role)));
 	}
 }
@@ -254,7 +292,7 @@ mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt, ...)
  * May the current user look into the schema of rv?  Core's lookup would raise
  * the same error itself.
  */
-static bool
+bool
 mg_check_schema(MgFootprint *fp, const RangeVar *rv)
 {
 	Oid nspid;
@@ -269,13 +307,22 @@ mg_check_schema(MgFootprint *fp, const RangeVar *rv)
 	if (rv->schemaname == NULL || strcmp(rv->schemaname, "pg_temp") == 0)
 		return true;
 	nspid = get_namespace_oid(rv->schemaname, true);
-	if (OidIsValid(nspid) && pg_namespace_aclcheck(nspid, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+	if (OidIsValid(nspid) && !mg_allowed(NamespaceRelationId, nspid, ACL_USAGE))
 	{
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for schema %s",
 				   rv->schemaname);
 		return false;
 	}
 	return true;
+}
+
+/* Is there such a schema?  In a dry run: after the statements so far. */
+bool
+mg_schema_exists(MgFootprint *fp, const char *name)
+{
+	if (fp->script)
+		return mg_script_schema_exists(fp->script, name);
+	return OidIsValid(get_namespace_oid(name, true));
 }
 
 /*
@@ -303,7 +350,7 @@ mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 	if (OidIsValid(relid) || missing_ok)
 		return relid;
 
-	if (rv->schemaname && !OidIsValid(get_namespace_oid(rv->schemaname, true)))
+	if (rv->schemaname && !mg_schema_exists(fp, rv->schemaname))
 		mg_problem(fp, ERRCODE_UNDEFINED_SCHEMA, "schema \"%s\" does not exist", rv->schemaname);
 	else if (rv->schemaname)
 		mg_problem(fp, ERRCODE_UNDEFINED_TABLE, "relation \"%s.%s\" does not exist", rv->schemaname,
@@ -314,7 +361,7 @@ mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 }
 
 /* What core calls a relation of this kind when it refuses access. */
-static const char *
+const char *
 mg_relkind_name(char relkind)
 {
 	switch (relkind)
@@ -351,7 +398,7 @@ mg_check_owner(MgFootprint *fp, Oid relid)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (!pg_class_ownercheck(relid, GetUserId()))
+	if (!mg_owns(RelationRelationId, relid))
 	{
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
 				   mg_relkind_name(form->relkind), NameStr(form->relname));
@@ -367,12 +414,39 @@ mg_check_owner(MgFootprint *fp, Oid relid)
 	return ok;
 }
 
+/*
+ * Has a role one of these privileges on a relation?  If not, records core's
+ * own error.
+ */
+bool
+mg_check_privilege(MgFootprint *fp, Oid relid, Oid userid, AclMode mask)
+{
+	if (pg_class_aclcheck(relid, userid, mask) == ACLCHECK_OK)
+		return true;
+	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for %s %s",
+			   mg_relkind_name(get_rel_relkind(relid)), get_rel_name(relid));
+	return false;
+}
+
+/* Core's check of who may refresh, cluster or reindex a relation. */
+bool
+mg_check_maintain(MgFootprint *fp, Oid relid)
+{
+	if (mg_may_maintain(relid))
+		return true;
+	if (MG_PG_MAINTAIN)
+		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for %s %s",
+				   mg_relkind_name(get_rel_relkind(relid)), get_rel_name(relid));
+	else
+		(void) mg_check_owner(fp, relid);
+	return false;
+}
+
 /* Core's check of who may create a relation in a schema. */
 bool
 mg_check_create_in_schema(MgFootprint *fp, Oid nspid)
 {
-	if (isTempNamespace(nspid) ||
-		pg_namespace_aclcheck(nspid, GetUserId(), ACL_CREATE) == ACLCHECK_OK)
+	if (isTempNamespace(nspid) || mg_allowed(NamespaceRelationId, nspid, ACL_CREATE))
 		return true;
 	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for schema %s",
 			   get_namespace_name(nspid));
@@ -386,7 +460,7 @@ mg_check_create_in_tablespace(MgFootprint *fp, const char *name)
 	Oid spcid = name ? get_tablespace_oid(name, true) : InvalidOid;
 
 	if (!OidIsValid(spcid) || spcid == MyDatabaseTableSpace ||
-		pg_tablespace_aclcheck(spcid, GetUserId(), ACL_CREATE) == ACLCHECK_OK)
+		mg_allowed(TableSpaceRelationId, spcid, ACL_CREATE))
 		return true;
 	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for tablespace %s", name);
 	return false;

@@ -10,6 +10,7 @@
  * ATRewriteTables() of tablecmds.c.
  */
 #include "mg_alter.h"
+#include "mg_objects.h"
 
 #include "commands/tablecmds.h"
 #include "catalog/dependency.h"
@@ -19,9 +20,9 @@ typedef void (*MgAlterFn)(MgAlter *cx, AlterTableCmd *cmd);
 /* How a subcommand spreads to partitions and inheritance children. */
 typedef enum MgSpread
 {
-	MG_SPREAD_NONE = 0,  /* target only */
-	MG_SPREAD_ALL,       /* all descendants, unless ONLY */
-	MG_SPREAD_PARTITIONS /* all partitions, unless ONLY; not inheritance children */
+	MG_SPREAD_NONE = 0, /* target only */
+	MG_SPREAD_ALL,      /* all descendants, unless ONLY */
+	MG_SPREAD_MARKS     /* the same, where NOT NULL is a mark */
 } MgSpread;
 
 /* A row of the table below. */
@@ -47,12 +48,16 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_AddColumn] = MG_ROW("ADD COLUMN", "rpcf", ADD_COLUMN, NONE, mg_alter_add_column),
 	[AT_ColumnDefault] = MG_ROW("ALTER COLUMN ... SET DEFAULT", "rpvf", MISC, ALL,
 								mg_alter_column_exists),
-	[AT_DropNotNull] = MG_ROW("ALTER COLUMN ... DROP NOT NULL", "rpf", DROP, ALL,
+	[AT_DropNotNull] = MG_ROW("ALTER COLUMN ... DROP NOT NULL", "rpf", DROP, MARKS,
 							  mg_alter_drop_not_null),
 	[AT_SetNotNull] = MG_ROW("ALTER COLUMN ... SET NOT NULL", "rpf", SET_NOT_NULL, NONE,
 							 mg_alter_set_not_null),
+#ifdef MG_AT_SET_EXPRESSION
+	[MG_AT_SET_EXPRESSION] = MG_ROW("ALTER COLUMN ... SET EXPRESSION", "rpf", SET_EXPRESSION, ALL,
+									mg_alter_set_expression),
+#endif
 	[AT_DropExpression] = MG_ROW("ALTER COLUMN ... DROP EXPRESSION", "rpf", DROP, ALL,
-								 mg_alter_column_exists),
+								 mg_alter_drop_expression),
 	[AT_SetStatistics] = MG_ROW("ALTER COLUMN ... SET STATISTICS", "rpmiIf", MISC, ALL, NULL),
 	[AT_SetOptions] = MG_ROW("ALTER COLUMN ... SET", "rpmf", MISC, NONE, mg_alter_column_exists),
 	[AT_ResetOptions] = MG_ROW("ALTER COLUMN ... RESET", "rpmf", MISC, NONE,
@@ -74,8 +79,8 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_ChangeOwner] = MG_ROW("OWNER TO", "", MISC, NONE, mg_alter_owner),
 	[AT_ClusterOn] = MG_ROW("CLUSTER ON", "rpm", MISC, NONE, mg_alter_cluster_on),
 	[AT_DropCluster] = MG_ROW("SET WITHOUT CLUSTER", "rpm", MISC, NONE, NULL),
-	[AT_SetLogged] = MG_ROW("SET LOGGED", "rpS", PREPARE, NONE, mg_alter_logged),
-	[AT_SetUnLogged] = MG_ROW("SET UNLOGGED", "rpS", PREPARE, NONE, mg_alter_logged),
+	[AT_SetLogged] = MG_ROW("SET LOGGED", MG_LOGGED_KINDS, PREPARE, NONE, mg_alter_logged),
+	[AT_SetUnLogged] = MG_ROW("SET UNLOGGED", MG_LOGGED_KINDS, PREPARE, NONE, mg_alter_logged),
 	[AT_DropOids] = MG_ROW("SET WITHOUT OIDS", "rpf", MISC, NONE, NULL),
 	[AT_SetAccessMethod] = MG_ROW("SET ACCESS METHOD", "rpm", PREPARE, NONE,
 								  mg_alter_access_method),
@@ -83,14 +88,14 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_SetRelOptions] = MG_ROW("SET", "rpvmi", MISC, NONE, NULL),
 	[AT_ResetRelOptions] = MG_ROW("RESET", "rpvmi", MISC, NONE, NULL),
 	[AT_ReplaceRelOptions] = MG_ROW("SET", "rpvmi", MISC, NONE, NULL),
-	[AT_EnableTrig] = MG_ROW("ENABLE TRIGGER", "rpf", MISC, PARTITIONS, NULL),
-	[AT_EnableAlwaysTrig] = MG_ROW("ENABLE ALWAYS TRIGGER", "rpf", MISC, PARTITIONS, NULL),
-	[AT_EnableReplicaTrig] = MG_ROW("ENABLE REPLICA TRIGGER", "rpf", MISC, PARTITIONS, NULL),
-	[AT_DisableTrig] = MG_ROW("DISABLE TRIGGER", "rpf", MISC, PARTITIONS, NULL),
-	[AT_EnableTrigAll] = MG_ROW("ENABLE TRIGGER ALL", "rpf", MISC, PARTITIONS, NULL),
-	[AT_DisableTrigAll] = MG_ROW("DISABLE TRIGGER ALL", "rpf", MISC, PARTITIONS, NULL),
-	[AT_EnableTrigUser] = MG_ROW("ENABLE TRIGGER USER", "rpf", MISC, PARTITIONS, NULL),
-	[AT_DisableTrigUser] = MG_ROW("DISABLE TRIGGER USER", "rpf", MISC, PARTITIONS, NULL),
+	[AT_EnableTrig] = MG_ROW("ENABLE TRIGGER", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_EnableAlwaysTrig] = MG_ROW("ENABLE ALWAYS TRIGGER", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_EnableReplicaTrig] = MG_ROW("ENABLE REPLICA TRIGGER", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_DisableTrig] = MG_ROW("DISABLE TRIGGER", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_EnableTrigAll] = MG_ROW("ENABLE TRIGGER ALL", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_DisableTrigAll] = MG_ROW("DISABLE TRIGGER ALL", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_EnableTrigUser] = MG_ROW("ENABLE TRIGGER USER", "rpf", MISC, NONE, mg_alter_triggers),
+	[AT_DisableTrigUser] = MG_ROW("DISABLE TRIGGER USER", "rpf", MISC, NONE, mg_alter_triggers),
 	[AT_EnableRule] = MG_ROW("ENABLE RULE", "rp", MISC, NONE, NULL),
 	[AT_EnableAlwaysRule] = MG_ROW("ENABLE ALWAYS RULE", "rp", MISC, NONE, NULL),
 	[AT_EnableReplicaRule] = MG_ROW("ENABLE REPLICA RULE", "rp", MISC, NONE, NULL),
@@ -105,10 +110,10 @@ static const MgAlterRow mg_alter_rows[] = {
 	[AT_ForceRowSecurity] = MG_ROW("FORCE ROW SECURITY", "rp", MISC, NONE, NULL),
 	[AT_NoForceRowSecurity] = MG_ROW("NO FORCE ROW SECURITY", "rp", MISC, NONE, NULL),
 	[AT_GenericOptions] = MG_ROW("OPTIONS", "f", MISC, NONE, NULL),
-	[AT_AttachPartition] = MG_ROW("ATTACH PARTITION", "rpI", MISC, NONE, mg_alter_attach),
-	[AT_DetachPartition] = MG_ROW("DETACH PARTITION", "rp", MISC, NONE, mg_alter_detach),
-	[AT_DetachPartitionFinalize] = MG_ROW("DETACH PARTITION ... FINALIZE", "rp", MISC, NONE,
-										  mg_alter_detach_finalize),
+	[AT_AttachPartition] = MG_ROW("ATTACH PARTITION", MG_ATTACH_KINDS, MISC, NONE, mg_alter_attach),
+	[AT_DetachPartition] = MG_ROW("DETACH PARTITION", MG_DETACH_KINDS, MISC, NONE, mg_alter_detach),
+	[AT_DetachPartitionFinalize] = MG_ROW("DETACH PARTITION ... FINALIZE", MG_DETACH_KINDS, MISC,
+										  NONE, mg_alter_detach_finalize),
 	[AT_AddIdentity] = MG_ROW("ALTER COLUMN ... ADD IDENTITY", "rpvf", MISC, NONE,
 							  mg_alter_identity),
 	[AT_SetIdentity] = MG_ROW("ALTER COLUMN ... SET", "rpvf", MISC, NONE, mg_alter_identity),
@@ -140,6 +145,8 @@ mg_alter_pass(AlterTableCmd *cmd)
 			case CONSTR_UNIQUE:
 			case CONSTR_EXCLUSION:
 				return MG_PASS_ADD_INDEX;
+			case CONSTR_NOTNULL:
+				return MG_PASS_SET_NOT_NULL;
 			default:
 				return MG_PASS_ADD_CONSTRAINT;
 		}
@@ -177,7 +184,9 @@ mg_tab(MgAlter *cx, Oid relid, MgRole role)
 MgTab *
 mg_tab_child(MgAlter *cx, Oid relid)
 {
-	if (relid != cx->relid && mg_effect_find(cx->fp, relid) == NULL)
+	MgEffect *eff = mg_effect_find(cx->fp, relid);
+
+	if (relid != cx->relid && (eff == NULL || eff->tab == NULL))
 		mg_check_owner(cx->fp, relid);
 	mg_effect(cx->fp, relid, cx->lockmode, relid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD,
 			  NULL);
@@ -209,6 +218,19 @@ mg_lock_children(MgAlter *cx, Oid relid)
 			continue;
 		mg_check_owner(cx->fp, lfirst_oid(lc));
 		mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD, NULL);
+	}
+}
+
+/* The same where core does not ask whose they are. */
+void
+mg_lock_descendants(MgAlter *cx)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_tree(cx->relid, cx->recurse))
+	{
+		if (lfirst_oid(lc) != cx->relid)
+			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD, NULL);
 	}
 }
 
@@ -252,6 +274,7 @@ mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior)
 	{
 		ObjectAddress *object = lfirst(lc);
 
+		cx->gone = lappend(cx->gone, object);
 		if (object->classId == RelationRelationId && object->objectSubId == 0)
 			cx->gone_indexes = lappend_oid(cx->gone_indexes, object->objectId);
 		else if (object->classId == ConstraintRelationId)
@@ -293,10 +316,8 @@ mg_column(MgAlter *cx, Oid relid, const char *name)
 static void
 mg_alter_spread(MgAlter *cx, const MgAlterRow *row)
 {
-	if (!cx->recurse)
-		return;
-	if (row->spread == MG_SPREAD_ALL ||
-		(row->spread == MG_SPREAD_PARTITIONS && cx->relkind == RELKIND_PARTITIONED_TABLE))
+	if (cx->recurse && (row->spread == MG_SPREAD_ALL ||
+						(row->spread == MG_SPREAD_MARKS && !MG_PG_NOT_NULL_CONSTRAINTS)))
 		mg_lock_children(cx, cx->relid);
 }
 
@@ -406,12 +427,49 @@ mg_alter_fits(MgAlter *cx)
 	return true;
 }
 
+/* What phase 1 does about ADD CONSTRAINT: from 18 on it locks all descendants, whoever owns them. */
+static void
+mg_alter_prepare(MgAlter *cx)
+{
+	ListCell *lc;
+
+	foreach(lc, cx->stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_AddConstraint)
+			continue;
+		cx->primary = list_concat(cx->primary,
+								  mg_primary_key_prepare(cx, castNode(Constraint, cmd->def)));
+		if (MG_PG_ADD_CONSTRAINT_LOCKS_ALL)
+			mg_lock_descendants(cx);
+	}
+}
+
+/* The subcommand that adds a primary key, or NULL. */
+static Node *
+mg_primary_command(MgAlter *cx)
+{
+	ListCell *lc;
+
+	foreach(lc, cx->stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddConstraint &&
+			castNode(Constraint, cmd->def)->contype == CONSTR_PRIMARY)
+			return (Node *) cmd;
+	}
+	return NULL;
+}
+
 /* Examine the subcommands, pass by pass, for one target. */
 static void
 mg_alter_passes(MgAlter *cx)
 {
 	ListCell *lc;
 
+	mg_alter_prepare(cx);
 	for (MgPass pass = 0; pass < MG_NPASSES; pass++)
 	{
 		foreach(lc, cx->stmt->cmds)
@@ -425,8 +483,10 @@ mg_alter_passes(MgAlter *cx)
 			if (row->fn)
 				row->fn(cx, cmd);
 		}
-		if (pass == MG_PASS_ALTER_TYPE)
-			mg_alter_type_dependents(cx);
+		if (pass == MG_PASS_ALTER_TYPE || pass == MG_PASS_SET_EXPRESSION)
+			mg_alter_type_dependents(cx, pass == MG_PASS_SET_EXPRESSION);
+		if (pass == MG_PASS_SET_NOT_NULL)
+			mg_primary_key_not_null(cx, cx->primary, mg_primary_command(cx));
 	}
 }
 
@@ -490,6 +550,7 @@ mg_alter_examine(MgAlter *cx)
 	mg_alter_passes(cx);
 	if (cx->relkind == RELKIND_COMPOSITE_TYPE)
 		mg_alter_typed_tables(cx);
+	mg_alter_row_types(cx);
 	foreach(lc, cx->tabs)
 		mg_settle_tab(cx, lfirst(lc));
 }
@@ -557,7 +618,8 @@ mg_footprint_alter_table(MgFootprint *fp, Node *node)
 	}
 	cx.relkind = get_rel_relkind(cx.relid);
 	fp->target = cx.relid;
-	if (!mg_check_owner(fp, cx.relid))
+	if (!mg_check_owner(fp, cx.relid) ||
+		!mg_alter_kind_fits(fp, stmt->objtype, cx.relkind, stmt->relation->relname))
 		return;
 	mg_effect(fp, cx.relid, cx.lockmode, MG_ROLE_TARGET, NULL);
 	mg_alter_examine(&cx);

@@ -1,10 +1,9 @@
 /*
  * footprint_column.c
  *
- * Owns ADD COLUMN, DROP COLUMN and SET NOT NULL.
+ * Owns ADD COLUMN and DROP COLUMN, and the look at the columns there are.
  *
- * Follows ATExecAddColumn(), ATExecDropColumn(), ATPrepSetNotNull() and
- * ATExecSetNotNull() of tablecmds.c.
+ * Follows ATExecAddColumn() and ATExecDropColumn() of tablecmds.c.
  */
 #include "mg_alter.h"
 
@@ -24,6 +23,23 @@ mg_attribute(Oid relid, const char *name, FormData_pg_attribute *form)
 	return true;
 }
 
+/* The row of a column, its fixed part; all zeroes if there is none. */
+FormData_pg_attribute
+mg_column_form(Oid relid, const char *name)
+{
+	FormData_pg_attribute form = {0};
+
+	(void) mg_attribute(relid, name, &form);
+	return form;
+}
+
+/* Is it a generated column of which nothing is stored? */
+bool
+mg_is_virtual(Oid relid, const char *column)
+{
+	return mg_column_form(relid, column).attgenerated == MG_GENERATED_VIRTUAL;
+}
+
 /* What a new column means for one table: rewrite, check for nulls, or nothing. */
 static void
 mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
@@ -34,6 +50,7 @@ mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 	tab->added = lappend(tab->added, column);
 	if (!mg_has_storage(tab->relkind))
 		return;
+	tab->valued |= column->valued;
 	if (column->rewrite)
 	{
 		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ADD_COLUMN, (Node *) cmd);
@@ -41,7 +58,13 @@ mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 		task->reason = column->why;
 		return;
 	}
-	if (column->not_null && !column->stored_value)
+	if (column->not_null && column->is_virtual)
+	{
+		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_ADD_NOT_NULL, (Node *) cmd);
+		task->column = name;
+		task->reason = psprintf("every row is checked for nulls in generated column \"%s\"", name);
+	}
+	else if (column->not_null && !column->stored_value)
 	{
 		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_ADD_COLUMN_NOT_NULL, (Node *) cmd);
 		task->column = name;
@@ -88,7 +111,8 @@ mg_add_column_allowed(MgAlter *cx, MgNewColumn *column)
 	else if (children && !cx->recurse)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 				   "column must be added to child tables too");
-	else if (children && column->identity)
+	else if (children && column->identity &&
+			 !(MG_PG_IDENTITY_OF_PARTITIONS && cx->relkind == RELKIND_PARTITIONED_TABLE))
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 				   "cannot recursively add identity column to table that has child tables");
 	else
@@ -159,6 +183,16 @@ mg_drop_column_tree(MgAlter *cx, Oid relid, AlterTableCmd *cmd, List **named)
 	}
 }
 
+/* DROP EXPRESSION: the values stay, so there have to be some. */
+void
+mg_alter_drop_expression(MgAlter *cx, AlterTableCmd *cmd)
+{
+	if (mg_column(cx, cx->relid, cmd->name) != InvalidAttrNumber &&
+		mg_is_virtual(cx->relid, cmd->name))
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "ALTER TABLE / DROP EXPRESSION is not supported for virtual generated columns");
+}
+
 /* DROP COLUMN. */
 void
 mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
@@ -192,86 +226,4 @@ mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 		mg_drop_column_tree(cx, cx->relid, cmd, &named);
 		mg_drop_with(cx, named, cmd->behavior);
 	}
-}
-
-/* SET NOT NULL on one table. */
-static void
-mg_set_not_null_table(MgAlter *cx, MgTab *tab, const char *column, MgCause cause, Node *node)
-{
-	FormData_pg_attribute att;
-	bool existing = mg_attribute(tab->relid, column, &att);
-	MgNewColumn *new_column = mg_tab_new_column(tab, column);
-	MgTask *task;
-
-	if (new_column)
-		existing = false; /* it takes the place of one that is dropped */
-	if ((existing ? att.attnotnull : (new_column && new_column->not_null)) &&
-		!mg_name_in(tab->nullable, column))
-	{
-		mg_note(tab->eff, "column \"%s\" is NOT NULL already", column);
-		return;
-	}
-	if (!mg_has_storage(tab->relkind))
-		return;
-	if (existing && mg_not_null_proven(tab->relid, att.attnum, cx->gone_constraints))
-	{
-		mg_note(
-			tab->eff,
-			"a valid CHECK constraint proves that column \"%s\" has no nulls, so it is not scanned",
-			column);
-		return;
-	}
-	task = mg_pending(&tab->scans, MG_WORK_SCAN, cause, node);
-	task->column = column;
-	task->reason = psprintf("every row is checked for nulls in column \"%s\"", column);
-}
-
-/*
- * Mark a column NOT NULL, in the whole tree if recurse.  cause says who asked:
- * SET NOT NULL itself, or a primary key.
- */
-void
-mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCause cause, Node *node)
-{
-	FormData_pg_attribute att;
-	ListCell *lc;
-
-	if (!mg_attribute(cx->relid, column, &att))
-		mg_column(cx, cx->relid, column);
-	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && att.attnotnull)
-	{
-		/* core looks at it before it drops anything */
-		mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff, "column \"%s\" is NOT NULL already",
-				column);
-		return;
-	}
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !recurse)
-	{
-		mg_lock_children(cx, cx->relid);
-		return;
-	}
-	foreach(lc, mg_tree(cx->relid, recurse))
-		mg_set_not_null_table(cx, mg_tab_child(cx, lfirst_oid(lc)), column, cause, node);
-}
-
-/* DROP NOT NULL: later passes must not count on it. */
-void
-mg_alter_drop_not_null(MgAlter *cx, AlterTableCmd *cmd)
-{
-	ListCell *lc;
-
-	mg_column(cx, cx->relid, cmd->name);
-	foreach(lc, mg_tree(cx->relid, cx->recurse))
-	{
-		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
-
-		tab->nullable = lappend(tab->nullable, cmd->name);
-	}
-}
-
-/* SET NOT NULL. */
-void
-mg_alter_set_not_null(MgAlter *cx, AlterTableCmd *cmd)
-{
-	mg_set_not_null(cx, cmd->name, cx->recurse, MG_CAUSE_SET_NOT_NULL, (Node *) cmd);
 }

@@ -1,13 +1,12 @@
 /*
  * footprint_constraint.c
  *
- * Owns ADD, ALTER, VALIDATE and DROP CONSTRAINT, and the constraints written
- * in ADD COLUMN, but for those with an index, which are in footprint_key.c.
+ * Owns ADD and DROP CONSTRAINT, and the constraints written in ADD COLUMN, but
+ * for those with an index, which are in footprint_key.c, and NOT NULL, which
+ * is in footprint_notnull.c.
  *
  * Follows ATExecAddConstraint(), ATAddCheckConstraint(),
- * ATAddForeignKeyConstraint(),
- * ATExecAlterConstraint(), ATExecValidateConstraint() and
- * ATExecDropConstraint() of tablecmds.c.
+ * ATAddForeignKeyConstraint() and ATExecDropConstraint() of tablecmds.c.
  */
 #include "mg_alter.h"
 
@@ -38,7 +37,7 @@ mg_constraint_tuple(Oid relid, const char *name)
 }
 
 /* The same, but for one that the statement, or the script so far, has dropped. */
-static HeapTuple
+HeapTuple
 mg_live_constraint(MgAlter *cx, Oid relid, const char *name)
 {
 	HeapTuple tuple = mg_constraint_tuple(relid, name);
@@ -50,7 +49,7 @@ mg_live_constraint(MgAlter *cx, Oid relid, const char *name)
 }
 
 /* Record that the statement names a constraint that is not there. */
-static void
+void
 mg_no_constraint(MgAlter *cx, Oid relid, const char *name)
 {
 	mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT,
@@ -65,7 +64,8 @@ mg_add_check_table(MgTab *tab, Constraint *con, MgCause cause, Node *node, const
 
 	if (con->skip_validation)
 	{
-		mg_note(tab->eff, "the constraint is added NOT VALID, so no row is read");
+		mg_note(tab->eff, "the constraint is added %s, so no row is read",
+				mg_clause_enforced(con) ? "NOT VALID" : "NOT ENFORCED");
 		return;
 	}
 	if (!mg_has_storage(tab->relkind))
@@ -144,6 +144,22 @@ mg_validate_fkey(MgTab *tab, Oid confrelid, MgCause cause, Node *node, const cha
 	tab->fkeys = lappend(tab->fkeys, fkey);
 }
 
+/* A partition's foreign key that is NOT VALID becomes part of one that is: it is validated. */
+void
+mg_adopt_invalid_fkey(MgAlter *cx, Oid partition, Oid confrelid, MgCause cause, Node *node,
+					  const char *constraint)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_tree(partition, true))
+	{
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
+
+		if (tab->relkind == RELKIND_RELATION)
+			mg_validate_fkey(tab, confrelid, cause, node, constraint, false);
+	}
+}
+
 /* The referencing side of a new foreign key: the table, or its partitions. */
 static void
 mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, Node *node,
@@ -157,7 +173,9 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 	{
 		if (!validate)
 			return;
-		if (con->skip_validation)
+		if (!mg_clause_enforced(con))
+			mg_note(tab->eff, "the foreign key is added NOT ENFORCED, so no row is read");
+		else if (con->skip_validation)
 			mg_note(tab->eff, "the foreign key is added NOT VALID, so no row is read");
 		else if (tab->relkind == RELKIND_RELATION)
 			mg_validate_fkey(tab, confrelid, MG_CAUSE_ADD_FOREIGN_KEY, node, con->conname,
@@ -168,15 +186,21 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 	{
 		Oid partition = lfirst_oid(lc);
 		MgFkeyShape shape;
+		bool valid;
 
 		if (mg_fkey_shape_of_constraint(partition, confrelid, con, &shape) &&
-			mg_fkey_find(partition, &shape))
+			OidIsValid(mg_fkey_find(partition, &shape, &valid)))
 		{
-			mg_note(mg_tab_child(cx, partition)->eff,
-					"its own foreign key is adopted, so it is not validated again");
+			mg_tab_child(cx, partition);
 			mg_lock_referenced(
 				cx->fp, confrelid, AccessExclusiveLock,
 				"a partition has the foreign key already, and its triggers here are merged");
+			if (validate && !valid && !con->skip_validation)
+				mg_adopt_invalid_fkey(cx, partition, confrelid, MG_CAUSE_ADD_FOREIGN_KEY, node,
+									  con->conname);
+			else
+				mg_note(mg_tab_child(cx, partition)->eff,
+						"its own foreign key is adopted, so it is not validated again");
 		}
 		else
 			mg_add_fkey_referencing(cx, partition, confrelid, con, node, validate, keys_null);
@@ -207,6 +231,24 @@ mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
 	return false;
 }
 
+/* Is none of the referencing columns generated when it is read?  If one is, records core's error. */
+static bool
+mg_fkey_of_stored(MgAlter *cx, Constraint *con)
+{
+	ListCell *lc;
+
+	foreach(lc, con->fk_attrs)
+	{
+		if (mg_is_virtual(cx->relid, strVal(lfirst(lc))))
+		{
+			mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+					   "foreign key constraints on virtual generated columns are not supported");
+			return false;
+		}
+	}
+	return true;
+}
+
 /*
  * ADD FOREIGN KEY, or REFERENCES in ADD COLUMN.  validate: the rows that are
  * there will be checked (unless it is NOT VALID).  keys_null: the column is
@@ -229,7 +271,8 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 			get_rel_name(cx->relid), con->pktable->relname);
 		return;
 	}
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE && con->skip_validation)
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && con->skip_validation &&
+		!MG_PG_NOT_VALID_FKEY_OF_PARTITIONED)
 	{
 		mg_problem(
 			cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
@@ -237,7 +280,8 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 			get_rel_name(cx->relid), con->pktable->relname);
 		return;
 	}
-	if (OidIsValid(confrelid) && !mg_may_reference(cx, confrelid, con))
+	if (OidIsValid(confrelid) &&
+		(!mg_may_reference(cx, confrelid, con) || !mg_fkey_of_stored(cx, con)))
 		return;
 	if (OidIsValid(confrelid))
 		mg_lock_referenced(cx->fp, confrelid, ShareRowExclusiveLock,
@@ -260,6 +304,9 @@ mg_alter_add_constraint(MgAlter *cx, AlterTableCmd *cmd)
 		case CONSTR_FOREIGN:
 			mg_add_foreign_key(cx, con, (Node *) cmd, true, false);
 			break;
+		case CONSTR_NOTNULL:
+			mg_add_not_null(cx, con, cx->recurse, MG_CAUSE_ADD_NOT_NULL, (Node *) cmd);
+			break;
 		case CONSTR_UNIQUE:
 		case CONSTR_PRIMARY:
 		case CONSTR_EXCLUSION:
@@ -268,152 +315,6 @@ mg_alter_add_constraint(MgAlter *cx, AlterTableCmd *cmd)
 		default:
 			break;
 	}
-}
-
-/* The tables of all constraints that were derived from one for partitions. */
-static void
-mg_lock_derived(MgAlter *cx, Oid conoid)
-{
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	check_stack_depth();
-	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(conoid));
-	scan = systable_beginscan(rel, ConstraintParentIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		mg_effect(cx->fp, form->conrelid, cx->lockmode, MG_ROLE_CHILD, NULL);
-		mg_lock_derived(cx, form->oid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-/* A constraint that the same statement adds, or the script so far. */
-static Constraint *
-mg_added_constraint(MgAlter *cx, const char *name)
-{
-	ListCell *lc;
-
-	foreach(lc, cx->stmt->cmds)
-	{
-		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-
-		if (cmd->subtype == AT_AddConstraint)
-		{
-			Constraint *con = castNode(Constraint, cmd->def);
-
-			if (con->conname && strcmp(con->conname, name) == 0)
-				return con;
-		}
-	}
-	return cx->fp->script ? mg_script_constraint(cx->fp->script, cx->relid, name) : NULL;
-}
-
-/* ALTER CONSTRAINT: deferrability of a foreign key. */
-void
-mg_alter_constraint(MgAlter *cx, AlterTableCmd *cmd)
-{
-	Constraint *con = castNode(Constraint, cmd->def);
-	HeapTuple tuple = mg_live_constraint(cx, cx->relid, con->conname);
-	Form_pg_constraint form;
-
-	if (tuple == NULL)
-	{
-		if (mg_added_constraint(cx, con->conname) == NULL)
-			mg_no_constraint(cx, cx->relid, con->conname);
-		return;
-	}
-	form = (Form_pg_constraint) GETSTRUCT(tuple);
-	if (form->contype != CONSTRAINT_FOREIGN)
-		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "constraint \"%s\" of relation \"%s\" is not a foreign key constraint",
-				   con->conname, get_rel_name(cx->relid));
-	else if (form->condeferrable != con->deferrable || form->condeferred != con->initdeferred ||
-			 cx->relkind == RELKIND_PARTITIONED_TABLE)
-		mg_lock_derived(cx, form->oid);
-}
-
-/* VALIDATE of a CHECK constraint: the table, and every descendant that is not valid yet. */
-static void
-mg_validate_check(MgAlter *cx, const char *name, bool no_inherit, Node *node)
-{
-	ListCell *lc;
-
-	foreach(lc, mg_tree(cx->relid, !no_inherit))
-	{
-		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
-		HeapTuple tuple = mg_live_constraint(cx, tab->relid, name);
-		MgTask *task;
-
-		if (tab->relid != cx->relid && !cx->recurse)
-		{
-			mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-					   "constraint must be validated on child tables too");
-			return;
-		}
-		if ((tuple && ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated) ||
-			!mg_has_storage(tab->relkind))
-			continue;
-		task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_VALIDATE, node);
-		task->constraint = name;
-		task->reason = psprintf("every row is checked against constraint \"%s\"", name);
-	}
-}
-
-/* VALIDATE CONSTRAINT of one that is not in the catalog yet. */
-static void
-mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
-{
-	if (con->contype == CONSTR_CHECK)
-		mg_validate_check(cx, cmd->name, con->is_no_inherit, (Node *) cmd);
-	else if (con->contype == CONSTR_FOREIGN)
-	{
-		Oid confrelid = RangeVarGetRelidExtended(con->pktable, NoLock, RVR_MISSING_OK, NULL, NULL);
-
-		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), confrelid, MG_CAUSE_VALIDATE,
-						 (Node *) cmd, cmd->name, false);
-	}
-}
-
-/* VALIDATE CONSTRAINT. */
-void
-mg_alter_validate(MgAlter *cx, AlterTableCmd *cmd)
-{
-	HeapTuple tuple = mg_live_constraint(cx, cx->relid, cmd->name);
-	Form_pg_constraint form;
-
-	if (tuple == NULL)
-	{
-		Constraint *con = mg_added_constraint(cx, cmd->name);
-
-		if (con && con->skip_validation)
-			mg_validate_added_constraint(cx, con, cmd);
-		else if (con)
-			mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
-					"constraint \"%s\" is valid already, so no row is read", cmd->name);
-		else
-			mg_no_constraint(cx, cx->relid, cmd->name);
-		return;
-	}
-	form = (Form_pg_constraint) GETSTRUCT(tuple);
-	if (form->contype != CONSTRAINT_FOREIGN && form->contype != CONSTRAINT_CHECK)
-		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
-				   "constraint \"%s\" of relation \"%s\" is not a foreign key or check constraint",
-				   cmd->name, get_rel_name(cx->relid));
-	else if (form->convalidated)
-		mg_note(mg_tab(cx, cx->relid, MG_ROLE_TARGET)->eff,
-				"constraint \"%s\" is valid already, so no row is read", cmd->name);
-	else if (form->contype == CONSTRAINT_CHECK)
-		mg_validate_check(cx, cmd->name, form->connoinherit, (Node *) cmd);
-	else
-		mg_validate_fkey(mg_tab(cx, cx->relid, MG_ROLE_TARGET), form->confrelid, MG_CAUSE_VALIDATE,
-						 (Node *) cmd, cmd->name, false);
 }
 
 /* What goes with one constraint of one table. */
@@ -468,7 +369,9 @@ mg_alter_drop_constraint(MgAlter *cx, AlterTableCmd *cmd)
 			mg_no_constraint(cx, cx->relid, cmd->name);
 		return;
 	}
-	if (((Form_pg_constraint) GETSTRUCT(tuple))->coninhcount > 0)
+	if (mg_is_not_null_row((Form_pg_constraint) GETSTRUCT(tuple)))
+		mg_drop_not_null(cx, cx->relid, mg_not_null_column(tuple), false, cmd->behavior);
+	else if (((Form_pg_constraint) GETSTRUCT(tuple))->coninhcount > 0)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 				   "cannot drop inherited constraint \"%s\" of relation \"%s\"", cmd->name,
 				   get_rel_name(cx->relid));

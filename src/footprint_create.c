@@ -39,7 +39,7 @@ mg_names_new_table(CreateStmt *stmt, const RangeVar *rv)
 }
 
 /* Look up a relation that is not the statement's target, without touching target_is_new. */
-static Oid
+Oid
 mg_lookup_other(MgFootprint *fp, const RangeVar *rv)
 {
 	bool target_is_new = fp->target_is_new;
@@ -54,7 +54,7 @@ mg_lookup_other(MgFootprint *fp, const RangeVar *rv)
  * ------------------------------------------------------------------------ */
 
 /* Where the table will be made; InvalidOid if that cannot be told without making something. */
-static Oid
+Oid
 mg_creation_namespace(const RangeVar *rv)
 {
 	Oid path[MG_MAX_PATH];
@@ -79,28 +79,38 @@ mg_creation_namespace(const RangeVar *rv)
 	return InvalidOid;
 }
 
-/* Is the name taken?  Then core refuses, or does nothing at all with IF NOT EXISTS. */
-static bool
-mg_table_exists(MgFootprint *fp, CreateStmt *stmt)
+/* A schema that a new relation is to be in has to be there; a script may have made it. */
+bool
+mg_check_new_schema(MgFootprint *fp, const RangeVar *rv)
 {
-	Oid nspid = mg_creation_namespace(stmt->relation);
+	if (rv->schemaname == NULL || strcmp(rv->schemaname, "pg_temp") == 0 ||
+		OidIsValid(get_namespace_oid(rv->schemaname, true)) || (fp->script && fp->script->changed))
+		return true;
+	mg_problem(fp, ERRCODE_UNDEFINED_SCHEMA, "schema \"%s\" does not exist", rv->schemaname);
+	return false;
+}
+
+/* Is the name taken?  Then core refuses, or does nothing at all with IF NOT EXISTS. */
+bool
+mg_name_is_taken(MgFootprint *fp, const RangeVar *rv, bool if_not_exists)
+{
+	Oid nspid = mg_creation_namespace(rv);
 	Oid existing;
 	bool earlier = false; /* made by an earlier statement of the script */
 
 	if (!OidIsValid(nspid))
 		return false;
-	existing = get_relname_relid(stmt->relation->relname, nspid);
+	existing = get_relname_relid(rv->relname, nspid);
 	if (fp->script)
 	{
-		earlier = mg_script_creates(fp->script, stmt->relation);
+		earlier = mg_script_creates(fp->script, rv);
 		if (mg_script_gone(fp->script, existing))
 			existing = InvalidOid;
 	}
 	if (!OidIsValid(existing) && !earlier)
 		return false;
-	if (!stmt->if_not_exists)
-		mg_problem(fp, ERRCODE_DUPLICATE_TABLE, "relation \"%s\" already exists",
-				   stmt->relation->relname);
+	if (!if_not_exists)
+		mg_problem(fp, ERRCODE_DUPLICATE_TABLE, "relation \"%s\" already exists", rv->relname);
 	return true;
 }
 
@@ -197,15 +207,43 @@ mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid p
  * Parents
  * ------------------------------------------------------------------------ */
 
-/* The indexes of the parent get a partition each. */
+static bool
+mg_index_is_unique(Oid index)
+{
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool unique;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	unique = ((Form_pg_index) GETSTRUCT(tuple))->indisunique;
+	ReleaseSysCache(tuple);
+	return unique;
+}
+
+/* The indexes of the parent get a partition each, unless the partition is a foreign table. */
 static void
-mg_create_partition_indexes(MgFootprint *fp, Oid parent)
+mg_create_partition_indexes(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 {
 	ListCell *lc;
 
 	foreach(lc, mg_index_list(parent))
+	{
+		if (IsA(stmt, CreateForeignTableStmt))
+		{
+			/* with a default partition, that is read before core refuses */
+			if (!mg_index_is_unique(lfirst_oid(lc)) ||
+				OidIsValid(get_default_partition_oid(parent)))
+				continue;
+			mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE,
+					   "cannot create foreign partition of partitioned table \"%s\"",
+					   get_rel_name(parent));
+			fp->problem->detail = psprintf("Table \"%s\" contains indexes that are unique.",
+										   get_rel_name(parent));
+			return;
+		}
 		mg_effect(fp, lfirst_oid(lc), ShareUpdateExclusiveLock, MG_ROLE_INDEX,
 				  "the new partition's index becomes a partition of it");
+	}
 }
 
 /*
@@ -265,6 +303,28 @@ mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
 	}
 }
 
+/* Can a relation have partitions of this kind?  Follows MergeAttributes(). */
+static bool
+mg_check_parent(MgFootprint *fp, CreateStmt *stmt, Oid parent)
+{
+	char relkind = get_rel_relkind(parent);
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_FOREIGN_TABLE &&
+		relkind != RELKIND_PARTITIONED_TABLE)
+		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "inherited relation \"%s\" is not a table or foreign table",
+				   get_rel_name(parent));
+	else if (relkind != RELKIND_PARTITIONED_TABLE)
+		mg_problem(fp, ERRCODE_INVALID_OBJECT_DEFINITION, "\"%s\" is not partitioned",
+				   get_rel_name(parent));
+	else if (stmt->relation->relpersistence == RELPERSISTENCE_TEMP &&
+			 get_rel_persistence(parent) != RELPERSISTENCE_TEMP)
+		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE,
+				   "cannot create a temporary relation as partition of permanent relation \"%s\"",
+				   get_rel_name(parent));
+	return fp->problem == NULL;
+}
+
 /* PARTITION OF */
 static void
 mg_create_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent)
@@ -273,16 +333,12 @@ mg_create_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 
 	fp->target = parent;
 	mg_effect(fp, parent, AccessExclusiveLock, MG_ROLE_PARENT, "a partition is added to it");
-	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
-	{
-		mg_problem(fp, ERRCODE_INVALID_OBJECT_DEFINITION, "\"%s\" is not partitioned",
-				   get_rel_name(parent));
+	if (!mg_check_parent(fp, stmt, parent))
 		return;
-	}
 	part = get_default_partition_oid(parent);
 	if (OidIsValid(part))
 		mg_create_default_partition(fp, stmt, parent, part);
-	mg_create_partition_indexes(fp, parent);
+	mg_create_partition_indexes(fp, stmt, parent);
 	mg_create_partition_fkeys(fp, parent);
 }
 
@@ -300,7 +356,7 @@ mg_create_parents(MgFootprint *fp, CreateStmt *stmt)
 			return;
 		if (!OidIsValid(parent))
 			continue;
-		if (!pg_class_ownercheck(parent, GetUserId()))
+		if (!mg_owns(RelationRelationId, parent))
 		{
 			(void) mg_check_owner(fp, parent);
 			return;
@@ -364,15 +420,16 @@ mg_create_fkeys(MgFootprint *fp, CreateStmt *stmt)
 }
 
 /*
- * CREATE TABLE.  stmt: a raw CreateStmt.  The target of the footprint is the
+ * CREATE TABLE.  stmt: a raw CreateStmt, or the CreateForeignTableStmt that it
+ * is the first part of.  The target of the footprint is the
  * parent of a partition, otherwise none.
  */
 void
 mg_footprint_create_table(MgFootprint *fp, Node *node)
 {
-	CreateStmt *stmt = castNode(CreateStmt, node);
+	CreateStmt *stmt = (CreateStmt *) node;
 
-	if (mg_table_exists(fp, stmt))
+	if (mg_name_is_taken(fp, stmt->relation, stmt->if_not_exists))
 		return;
 	mg_create_parents(fp, stmt);
 	if (fp->problem == NULL)

@@ -173,9 +173,12 @@ mg_fkey_same(const MgFkeyShape *a, const MgFkeyShape *b)
 		   a->matchtype == b->matchtype;
 }
 
-/* Has the partition a valid foreign key of that shape that has no parent yet? */
-bool
-mg_fkey_find(Oid partition, const MgFkeyShape *shape)
+/*
+ * The foreign key of that shape of a partition that has no parent yet and can
+ * be adopted, or InvalidOid.  *valid: need not be validated then.
+ */
+Oid
+mg_fkey_find(Oid partition, const MgFkeyShape *shape, bool *valid)
 {
 	ListCell *lc;
 
@@ -190,10 +193,12 @@ mg_fkey_find(Oid partition, const MgFkeyShape *shape)
 			continue;
 		form = (Form_pg_constraint) GETSTRUCT(tuple);
 		mg_fkey_shape(tuple, &other);
-		same = form->convalidated && !OidIsValid(form->conparentid) && mg_fkey_same(&other, shape);
+		*valid = form->convalidated;
+		same = (*valid || MG_PG_NOT_VALID_FKEY_OF_PARTITIONED) && !OidIsValid(form->conparentid) &&
+			   mg_fkey_same(&other, shape);
 		ReleaseSysCache(tuple);
 		if (same)
-			return true;
+			return lfirst_oid(lc);
 	}
-	return false;
+	return InvalidOid;
 }

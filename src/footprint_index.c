@@ -164,6 +164,28 @@ mg_lock_partitions(MgCreateIndex *cx, Oid relid)
 	return true;
 }
 
+/* Does an expression mention a generated column of which nothing is stored? */
+static bool
+mg_virtual_in(Node *node, Oid *relid)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		Node *last = llast(castNode(ColumnRef, node)->fields);
+
+		return IsA(last, String) && mg_is_virtual(*relid, strVal(last));
+	}
+	return raw_expression_tree_walker(node, mg_virtual_in, relid);
+}
+
+static void
+mg_index_of_virtual(MgCreateIndex *cx)
+{
+	mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "indexes on virtual generated columns are not supported");
+}
+
 /* Are the columns there?  Unknown ones are core's error, unless a script may add them. */
 static bool
 mg_index_columns_exist(MgCreateIndex *cx, Oid relid)
@@ -187,6 +209,17 @@ mg_index_columns_exist(MgCreateIndex *cx, Oid relid)
 			return false;
 		}
 		ReleaseSysCache(tuple);
+		if (mg_is_virtual(relid, elem->name))
+		{
+			mg_index_of_virtual(cx);
+			return false;
+		}
+	}
+	if (mg_virtual_in(cx->stmt->whereClause, &relid) ||
+		mg_virtual_in((Node *) cx->stmt->indexParams, &relid))
+	{
+		mg_index_of_virtual(cx);
+		return false;
 	}
 	return true;
 }

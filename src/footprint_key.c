@@ -104,21 +104,41 @@ mg_add_key_tree(MgAlter *cx, Oid relid, Constraint *con, IndexStmt *stmt, MgCaus
 					  "the index becomes part of the new one");
 		}
 		else
+		{
+			if (con->deferrable)
+				mg_effect(cx->fp, child->relid, ShareRowExclusiveLock, MG_ROLE_CHILD,
+						  "it gets the trigger of a deferrable constraint");
 			mg_add_key_tree(cx, child->relid, con, stmt, cause, node);
+		}
 	}
 }
 
-/* EXCLUDE: the index, and a second pass that looks for conflicts. */
+/*
+ * EXCLUDE: the index, and a second pass that looks for conflicts.  Of a
+ * partitioned table, each leaf gets a new one, for those are never compared.
+ */
 static void
-mg_add_exclusion(MgAlter *cx, Constraint *con, Node *node)
+mg_add_exclusion(MgAlter *cx, Oid relid, Constraint *con, Node *node)
 {
-	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
+	MgTab *tab = mg_tab(cx, relid, MG_ROLE_CHILD);
 	MgTask *task;
+	ListCell *lc;
 
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	check_stack_depth();
+	if (tab->relkind == RELKIND_PARTITIONED_TABLE)
 	{
-		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
-				   "exclusion constraints are not supported on partitioned tables");
+		if (!MG_PG_EXCLUSION_OF_PARTITIONED)
+			mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+					   "exclusion constraints are not supported on partitioned tables");
+		else if (cx->recurse)
+		{
+			foreach(lc, find_inheritance_children(relid, NoLock))
+			{
+				mg_effect(cx->fp, lfirst_oid(lc),
+						  con->deferrable ? ShareRowExclusiveLock : ShareLock, MG_ROLE_CHILD, NULL);
+				mg_add_exclusion(cx, lfirst_oid(lc), con, node);
+			}
+		}
 		return;
 	}
 	mg_build_key(tab, con, MG_CAUSE_ADD_EXCLUSION, node);
@@ -152,7 +172,6 @@ static void
 mg_add_key_using_index(MgAlter *cx, Constraint *con, Node *node)
 {
 	Oid index;
-	ListCell *lc;
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
 	{
@@ -176,9 +195,7 @@ mg_add_key_using_index(MgAlter *cx, Constraint *con, Node *node)
 			"the existing index \"%s\" is used, so none is built", con->indexname);
 	if (con->contype != CONSTR_PRIMARY)
 		return;
-	foreach(lc, mg_index_columns(index, cx->relid))
-		mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, MG_CAUSE_PRIMARY_KEY_USING_INDEX,
-						node);
+	mg_index_key_not_null(cx, mg_index_columns(index, cx->relid), node);
 }
 
 /* The columns of a key; one written in ADD COLUMN means that column. */
@@ -192,6 +209,43 @@ mg_key_columns(Constraint *con, Node *node)
 	return con->keys;
 }
 
+/* Does the table have no primary key, or does the statement drop it? */
+bool
+mg_primary_key_gone(MgAlter *cx, Oid relid)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_index_list(relid))
+	{
+		if (mg_index_is_primary(lfirst_oid(lc)) &&
+			!list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
+			return false;
+	}
+	return true;
+}
+
+/* Can there be such a key on one column?  If not, records core's error. */
+static bool
+mg_key_allowed(MgAlter *cx, Constraint *con, const char *column, bool last)
+{
+	AttrNumber attnum = get_attnum(cx->relid, column);
+	Oid type;
+
+	if (attnum == InvalidAttrNumber)
+		return true;
+	type = getBaseType(get_atttype(cx->relid, attnum));
+	if (last && mg_clause_without_overlaps(con) && !type_is_range(type) &&
+		!type_is_multirange(type))
+		mg_problem(cx->fp, ERRCODE_DATATYPE_MISMATCH,
+				   "column \"%s\" in WITHOUT OVERLAPS is not a range or multirange type", column);
+	else if (mg_is_virtual(cx->relid, column))
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   con->contype == CONSTR_PRIMARY
+					   ? "primary keys on virtual generated columns are not supported"
+					   : "unique constraints on virtual generated columns are not supported");
+	return cx->fp->problem == NULL;
+}
+
 /* ADD UNIQUE, PRIMARY KEY or EXCLUDE, with or without USING INDEX. */
 void
 mg_add_key(MgAlter *cx, Constraint *con, Node *node)
@@ -201,23 +255,21 @@ mg_add_key(MgAlter *cx, Constraint *con, Node *node)
 	List *keys;
 	ListCell *lc;
 
-	if (primary)
+	foreach(lc, con->keys)
 	{
-		foreach(lc, mg_index_list(cx->relid))
-		{
-			if (mg_index_is_primary(lfirst_oid(lc)) &&
-				!list_member_oid(cx->gone_indexes, lfirst_oid(lc)))
-			{
-				mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-						   "multiple primary keys for table \"%s\" are not allowed",
-						   get_rel_name(cx->relid));
-				return;
-			}
-		}
+		if (!mg_key_allowed(cx, con, strVal(lfirst(lc)), lnext(con->keys, lc) == NULL))
+			return;
+	}
+	if (primary && !mg_primary_key_gone(cx, cx->relid))
+	{
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "multiple primary keys for table \"%s\" are not allowed",
+				   get_rel_name(cx->relid));
+		return;
 	}
 	if (con->contype == CONSTR_EXCLUSION)
 	{
-		mg_add_exclusion(cx, con, node);
+		mg_add_exclusion(cx, cx->relid, con, node);
 		return;
 	}
 	if (con->indexname)
@@ -231,7 +283,7 @@ mg_add_key(MgAlter *cx, Constraint *con, Node *node)
 	keys = mg_key_columns(con, node);
 	foreach(lc, keys)
 	{
-		if (primary)
+		if (primary && (!MG_PG_NOT_NULL_CONSTRAINTS || con->keys == NIL))
 			mg_set_not_null(cx, strVal(lfirst(lc)), cx->recurse, cause, node);
 		else
 			mg_column(cx, cx->relid, strVal(lfirst(lc)));

@@ -31,6 +31,15 @@ typedef struct MgBound
 	bool locked;              /* could not look without waiting */
 } MgBound;
 
+static void
+mg_close_all(List *rels)
+{
+	ListCell *lc;
+
+	foreach(lc, rels)
+		mg_relation_close(lfirst(lc));
+}
+
 /* Open a relation and all its ancestors without waiting; NULL if one is locked. */
 static List *
 mg_open_all(List *oids)
@@ -44,8 +53,7 @@ mg_open_all(List *oids)
 
 		if (rel == NULL)
 		{
-			foreach(lc, rels)
-				mg_relation_close(lfirst(lc));
+			mg_close_all(rels);
 			return NIL;
 		}
 		rels = lappend(rels, rel);
@@ -106,8 +114,7 @@ mg_bound_attempt(void *arg)
 			default_partition = rel;
 	}
 	mg_bound_quals(bound, linitial(rels), partition, default_partition);
-	foreach(lc, rels)
-		mg_relation_close(lfirst(lc));
+	mg_close_all(rels);
 }
 
 /* Constants and signs are safe to evaluate; anything else may be a function. */
@@ -284,6 +291,7 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
 	Form_pg_constraint form;
 	MgFkeyShape shape;
+	bool valid;
 	ListCell *lc;
 
 	if (!HeapTupleIsValid(tuple))
@@ -291,16 +299,22 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	mg_lock_referenced(cx->fp, form->confrelid, ShareRowExclusiveLock,
 					   "the foreign key of the parent adds triggers to the table it references");
-	if (mg_fkey_shape_of_row(relid, tuple, &shape) && mg_fkey_find(relid, &shape))
+	if (mg_fkey_shape_of_row(relid, tuple, &shape) &&
+		OidIsValid(mg_fkey_find(relid, &shape, &valid)))
+	{
 		mg_lock_referenced(
 			cx->fp, form->confrelid, AccessExclusiveLock,
 			"the partition has the foreign key already, and its triggers here are merged");
+		if (!valid && form->convalidated)
+			mg_adopt_invalid_fkey(cx, relid, form->confrelid, MG_CAUSE_ATTACH_PARTITION, node,
+								  pstrdup(NameStr(form->conname)));
+	}
 	else if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 	{
 		foreach(lc, find_inheritance_children(relid, NoLock))
 			mg_attach_fkey(cx, conoid, lfirst_oid(lc), node);
 	}
-	else
+	else if (mg_row_enforced(form))
 		mg_validate_fkey(mg_tab(cx, relid, MG_ROLE_CHILD), form->confrelid,
 						 MG_CAUSE_ATTACH_PARTITION, node, pstrdup(NameStr(form->conname)), false);
 	ReleaseSysCache(tuple);
@@ -341,15 +355,56 @@ mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 	}
 }
 
+/*
+ * Will an index that is attached to a partitioned one make that one valid, and
+ * perhaps those above it?  Follows validatePartitionedIndex().
+ */
+static void
+mg_attach_validates(MgAlter *cx, Oid parent_index, Oid index)
+{
+	char relkind = get_rel_relkind(index);
+	bool valid = relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
+
+	if (!valid)
+		return;
+	valid = get_index_isvalid(index);
+	for (;;)
+	{
+		Oid table = IndexGetRelation(parent_index, true);
+		List *attached = find_inheritance_children(parent_index, NoLock);
+		int nvalid = 0;
+		ListCell *lc;
+
+		foreach(lc, list_append_unique_oid(attached, index))
+		{
+			if (lfirst_oid(lc) == index ? valid : get_index_isvalid(lfirst_oid(lc)))
+				nvalid++;
+		}
+		if (nvalid < list_length(find_inheritance_children(table, NoLock)) ||
+			!get_rel_relispartition(parent_index))
+			return;
+
+		index = parent_index;
+		valid = true;
+		parent_index = get_partition_parent(index, false);
+		mg_effect(cx->fp, get_partition_parent(table, false), AccessExclusiveLock, MG_ROLE_PARENT,
+				  "its index becomes valid with the last partition's");
+		mg_effect(cx->fp, parent_index, AccessExclusiveLock, MG_ROLE_INDEX,
+				  "it becomes valid if no partition lacks its index any more");
+	}
+}
+
 /* ALTER INDEX ... ATTACH PARTITION: nothing is built. */
 static void
 mg_attach_partitioned_index(MgAlter *cx, PartitionCmd *part)
 {
 	Oid index = mg_lookup_relation(cx->fp, part->name, false);
 
-	if (OidIsValid(index) && mg_check_owner(cx->fp, index))
-		mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
-				  "the index becomes part of the partitioned index");
+	if (!OidIsValid(index) || !mg_check_owner(cx->fp, index))
+		return;
+	mg_effect(cx->fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
+			  "the index becomes part of the partitioned index");
+	mg_attach_validates(cx, cx->relid, index);
 }
 
 /* What core refuses before it looks at any row. */

@@ -3,14 +3,17 @@
  *
  * Owns the subcommands of ALTER TABLE that change a property of the relation
  * as a whole: owner, persistence, access method, tablespace, inheritance,
- * replica identity, clustering, and the sequence of an identity column.
+ * replica identity, clustering, triggers switched on and off, and the sequence
+ * of an identity column.
  *
  * Follows the functions of tablecmds.c named after them, such as
  * ATExecChangeOwner() and ATPrepChangePersistence().
  */
 #include "mg_alter.h"
+#include "mg_objects.h"
 
 #include "catalog/dependency.h"
+#include "catalog/pg_depend.h"
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
 
@@ -26,7 +29,7 @@ mg_alter_column_exists(MgAlter *cx, AlterTableCmd *cmd)
 void
 mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid newowner = get_rolespec_oid(cmd->newowner, true);
+	Oid newowner = mg_resolve_role(cx->fp, cmd->newowner);
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
 	Oid oldowner;
 	ListCell *lc;
@@ -35,13 +38,8 @@ mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 		return;
 	oldowner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	if (!OidIsValid(newowner))
-	{
-		if (cmd->newowner->roletype == ROLESPEC_CSTRING)
-			mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "role \"%s\" does not exist",
-					   cmd->newowner->rolename);
+	if (cx->fp->problem)
 		return;
-	}
 	if (newowner == oldowner)
 	{
 		mg_note(mg_effect(cx->fp, cx->relid, NoLock, MG_ROLE_TARGET, NULL),
@@ -92,6 +90,11 @@ mg_alter_logged(MgAlter *cx, AlterTableCmd *cmd)
 				wanted == RELPERSISTENCE_PERMANENT ? "logged" : "unlogged");
 		return;
 	}
+	if (cx->relkind == RELKIND_SEQUENCE)
+	{
+		mg_note(tab->eff, "the sequence gets a new file of one page");
+		return;
+	}
 	task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_LOGGED, (Node *) cmd);
 	task->reason = wanted == RELPERSISTENCE_PERMANENT
 					 ? "the table is rewritten, and all of it goes to the write-ahead log"
@@ -114,7 +117,7 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 	HeapTuple tuple;
 	Oid now;
 
-	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !MG_PG_ACCESS_METHOD_OF_PARTITIONED)
 	{
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
 				   "cannot change access method of a partitioned table");
@@ -123,6 +126,11 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 	if (!OidIsValid(wanted))
 	{
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "access method \"%s\" does not exist", name);
+		return;
+	}
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		mg_note(tab->eff, "only partitions made later get the access method");
 		return;
 	}
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
@@ -199,6 +207,68 @@ mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
 	mg_effect(cx->fp, index, ShareLock, MG_ROLE_INDEX, NULL);
 }
 
+/*
+ * The sequence of an identity column, or InvalidOid.  As getIdentitySequence(),
+ * which from 17 on wants the relation open.
+ */
+Oid
+mg_identity_sequence(Oid relid, AttrNumber attnum)
+{
+	Relation pg_depend;
+	SysScanDesc scan;
+	ScanKeyData key[3];
+	HeapTuple tuple;
+	Oid sequence = InvalidOid;
+
+	if (MG_PG_IDENTITY_OF_PARTITIONS && get_rel_relispartition(relid))
+	{
+		char *attname = get_attname(relid, attnum, false);
+
+		relid = llast_oid(get_partition_ancestors(relid));
+		attnum = get_attnum(relid, attname);
+	}
+
+	pg_depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(attnum));
+	scan = systable_beginscan(pg_depend, DependReferenceIndexId, true, NULL, 3, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->classid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL &&
+			get_rel_relkind(form->objid) == RELKIND_SEQUENCE)
+			sequence = form->objid;
+	}
+	systable_endscan(scan);
+	table_close(pg_depend, AccessShareLock);
+	return sequence;
+}
+
+/* What core refuses from 17 on, where partitions have the identity of their parent. */
+static bool
+mg_identity_allowed(MgAlter *cx, AlterTableCmd *cmd)
+{
+	const char *action = cmd->subtype == AT_AddIdentity  ? "add identity to a column"
+					   : cmd->subtype == AT_DropIdentity ? "drop identity from a column"
+														 : "change identity column";
+
+	if (!MG_PG_IDENTITY_OF_PARTITIONS)
+		return true;
+	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !cx->recurse)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+				   "cannot %s of only the partitioned table", action);
+	else if (get_rel_relispartition(cx->relid))
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot %s of a partition", action);
+	else
+		return true;
+	return false;
+}
+
 /* SET GENERATED, RESTART, DROP IDENTITY: the sequence behind the column. */
 void
 mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
@@ -208,8 +278,10 @@ mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
 	bool identity;
 	Oid sequence;
 
-	if (attnum == InvalidAttrNumber)
+	if (attnum == InvalidAttrNumber || !mg_identity_allowed(cx, cmd))
 		return;
+	if (MG_PG_IDENTITY_OF_PARTITIONS && cx->relkind == RELKIND_PARTITIONED_TABLE)
+		mg_lock_descendants(cx);
 	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(cx->relid), Int16GetDatum(attnum));
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -217,11 +289,61 @@ mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
 	ReleaseSysCache(tuple);
 	if (!identity || cmd->subtype == AT_AddIdentity)
 		return;
-	sequence = getIdentitySequence(cx->relid, attnum, true);
+	sequence = mg_identity_sequence(cx->relid, attnum);
 	if (cmd->subtype == AT_DropIdentity)
 		mg_effect(cx->fp, sequence, AccessExclusiveLock, MG_ROLE_OTHER,
 				  "the sequence of the identity column is dropped");
 	else
 		mg_effect(cx->fp, sequence, ShareRowExclusiveLock, MG_ROLE_OTHER,
 				  "the sequence of the identity column is altered");
+}
+
+/*
+ * Row triggers of a partitioned table are switched in its partitions, too,
+ * whether or not they change.  name: of the trigger, or NULL; parent: the
+ * trigger whose clones are meant, or InvalidOid.  Follows
+ * EnableDisableTrigger().
+ */
+static void
+mg_switch_triggers(MgAlter *cx, Oid relid, const char *name, Oid parent, bool skip_system)
+{
+	Relation rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+
+	check_stack_depth();
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return;
+	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		ListCell *lc;
+
+		if ((name && strcmp(NameStr(form->tgname), name) != 0) ||
+			(OidIsValid(parent) && form->tgparentid != parent) ||
+			(form->tgisinternal && skip_system) || !TRIGGER_FOR_ROW(form->tgtype))
+			continue;
+		foreach(lc, find_inheritance_children(relid, NoLock))
+		{
+			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD,
+					  "its copies of the triggers follow those of its parent");
+			mg_switch_triggers(cx, lfirst_oid(lc), NULL, form->oid, skip_system);
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* ENABLE and DISABLE TRIGGER in all their forms. */
+void
+mg_alter_triggers(MgAlter *cx, AlterTableCmd *cmd)
+{
+	if (cx->recurse)
+		mg_switch_triggers(cx, cx->relid, cmd->name, InvalidOid,
+						   cmd->subtype == AT_EnableTrigUser || cmd->subtype == AT_DisableTrigUser);
 }

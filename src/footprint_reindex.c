@@ -122,8 +122,9 @@ mg_reindex_permitted(MgReindex *cx, Oid relid, char relkind)
 			 relkind != RELKIND_PARTITIONED_TABLE)
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a table or materialized view",
 				   name);
-	else if (!pg_class_ownercheck(relid, GetUserId()))
-		mg_problem(cx->fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
+	else if (!mg_may_maintain(index && MG_PG_MAINTAIN ? IndexGetRelation(relid, true) : relid))
+		mg_problem(cx->fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
+				   MG_PG_MAINTAIN ? "permission denied for %s %s" : "must be owner of %s %s",
 				   index                        ? "index"
 				   : relkind == RELKIND_MATVIEW ? "materialized view"
 												: "table",
@@ -152,6 +153,7 @@ mg_reindex_partitions(MgReindex *cx, Oid relid, char relkind)
 	ListCell *lc;
 
 	cx->several = true;
+	fp->no_block = true;
 	if (index)
 	{
 		Oid table = IndexGetRelation(relid, true);
@@ -232,13 +234,13 @@ mg_reindex_many_permitted(MgReindex *cx, Oid *nspid)
 		*nspid = get_namespace_oid(name, true);
 		if (!OidIsValid(*nspid))
 			mg_problem(fp, ERRCODE_UNDEFINED_SCHEMA, "schema \"%s\" does not exist", name);
-		else if (!pg_namespace_ownercheck(*nspid, GetUserId()))
+		else if (!mg_owns(NamespaceRelationId, *nspid) && !mg_may_maintain_all())
 			mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of schema %s", name);
 	}
 	else if (name != NULL && strcmp(name, get_database_name(MyDatabaseId)) != 0)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 				   "can only reindex the currently open database");
-	else if (!pg_database_ownercheck(MyDatabaseId, GetUserId()))
+	else if (!mg_owns(DatabaseRelationId, MyDatabaseId) && !mg_may_maintain_all())
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of database %s",
 				   get_database_name(MyDatabaseId));
 	return fp->problem == NULL;
@@ -256,7 +258,7 @@ mg_reindex_selects(MgReindex *cx, Form_pg_class form, Oid nspid)
 		return false;
 	if (cx->stmt->kind == REINDEX_OBJECT_SYSTEM && !IsSystemClass(form->oid, form))
 		return false;
-	if (form->relisshared && !pg_class_ownercheck(form->oid, GetUserId()))
+	if (form->relisshared && !mg_may_maintain(form->oid))
 		return false;
 	if (cx->concurrently && IsCatalogRelationOid(form->oid))
 		return false;
@@ -331,6 +333,7 @@ mg_footprint_reindex(MgFootprint *fp, Node *stmt)
 	if (!mg_reindex_options(&cx))
 		return;
 	fp->concurrent = cx.concurrently;
+	fp->no_block = cx.stmt->kind >= REINDEX_OBJECT_SCHEMA;
 	switch (cx.stmt->kind)
 	{
 		case REINDEX_OBJECT_INDEX:

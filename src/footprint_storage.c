@@ -2,8 +2,8 @@
  * footprint_storage.c
  *
  * Owns the footprints of statements that reorganize the files of tables as
- * they are: CLUSTER, VACUUM, ANALYZE, and ALTER TABLE, INDEX or MATERIALIZED
- * VIEW ALL IN TABLESPACE.
+ * they are: CLUSTER, and ALTER TABLE, INDEX or MATERIALIZED VIEW ALL IN
+ * TABLESPACE; and of what they share with VACUUM FULL.
  */
 #include "mg.h"
 
@@ -13,9 +13,7 @@
 #include "commands/tablespace.h"
 
 /* All rows of pg_class that a predicate wants, as OIDs in the order of the catalog. */
-typedef bool (*MgClassFilter)(Form_pg_class form, void *arg);
-
-static List *
+List *
 mg_relations_where(MgClassFilter filter, void *arg)
 {
 	Relation pg_class = table_open(RelationRelationId, AccessShareLock);
@@ -34,25 +32,16 @@ mg_relations_where(MgClassFilter filter, void *arg)
 }
 
 /* The table is written anew, then its indexes.  As rebuild_relation() of cluster.c. */
-static void
+void
 mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, const char *reason)
 {
 	MgTask *task;
 	ListCell *lc;
 
-	if (eff->relkind == RELKIND_MATVIEW)
+	if (eff->relkind == RELKIND_MATVIEW && !mg_is_populated(eff->relid))
 	{
-		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eff->relid));
-		bool populated = HeapTupleIsValid(tuple) &&
-						 ((Form_pg_class) GETSTRUCT(tuple))->relispopulated;
-
-		if (HeapTupleIsValid(tuple))
-			ReleaseSysCache(tuple);
-		if (!populated)
-		{
-			mg_note(eff, "it has not been populated, so there is nothing to do");
-			return;
-		}
+		mg_note(eff, "it has not been populated, so there is nothing to do");
+		return;
 	}
 
 	task = mg_task(eff, MG_WORK_REWRITE, cause, node);
@@ -76,7 +65,7 @@ mg_cluster_obstacle(Oid relid, Oid index, int *code)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	HeapTuple class_tuple;
-	IndexAmRoutine *am = NULL;
+	const IndexAmRoutine *am = NULL;
 	const char *obstacle = NULL;
 	bool isnull;
 
@@ -133,19 +122,19 @@ mg_clustered_index(Oid relid)
 }
 
 static void
-mg_cluster_table(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index, MgRole role)
+mg_cluster_table(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid index, MgRole role)
 {
 	MgEffect *eff = mg_effect(fp, relid, AccessExclusiveLock, role, NULL);
 
 	mg_effect(fp, index, AccessExclusiveLock, MG_ROLE_INDEX, "it gives the order of the rows");
-	mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, (Node *) stmt,
+	mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, request->node,
 					 psprintf("the table is written anew in the order of index \"%s\"",
 							  get_rel_name(index)));
 }
 
 /* The leaves of a partitioned table, each in a transaction of its own. */
 static void
-mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
+mg_cluster_partitions(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid index)
 {
 	ListCell *lc;
 
@@ -160,9 +149,9 @@ mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
 			continue;
 		leaf = IndexGetRelation(leaf_index, true);
 		/* the database's owner is let through here, and stopped when it comes to the table */
-		if (pg_class_ownercheck(leaf, GetUserId()))
-			mg_cluster_table(fp, stmt, leaf, leaf_index, MG_ROLE_CHILD);
-		else if (pg_database_ownercheck(MyDatabaseId, GetUserId()))
+		if (mg_owns(RelationRelationId, leaf))
+			mg_cluster_table(fp, request, leaf, leaf_index, MG_ROLE_CHILD);
+		else if (mg_owns(DatabaseRelationId, MyDatabaseId))
 			mg_effect(fp, leaf, AccessExclusiveLock, MG_ROLE_CHILD,
 					  "it is locked for a moment, then skipped: it belongs to somebody else");
 	}
@@ -170,7 +159,7 @@ mg_cluster_partitions(MgFootprint *fp, ClusterStmt *stmt, Oid relid, Oid index)
 
 /* Every table of the database that is marked as clustered and owned by the user. */
 static void
-mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
+mg_cluster_all(MgFootprint *fp, MgClusterRequest *request)
 {
 	Relation pg_index = table_open(IndexRelationId, AccessShareLock);
 	SysScanDesc scan;
@@ -184,7 +173,7 @@ mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
 	scan = systable_beginscan(pg_index, InvalidOid, false, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (pg_class_ownercheck(((Form_pg_index) GETSTRUCT(tuple))->indrelid, GetUserId()))
+		if (mg_owns(RelationRelationId, ((Form_pg_index) GETSTRUCT(tuple))->indrelid))
 			indexes = lappend_oid(indexes, ((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
 	}
 	systable_endscan(scan);
@@ -195,7 +184,7 @@ mg_cluster_all(MgFootprint *fp, ClusterStmt *stmt)
 		Oid relid = IndexGetRelation(lfirst_oid(lc), true);
 
 		if (OidIsValid(relid))
-			mg_cluster_table(fp, stmt, relid, lfirst_oid(lc), MG_ROLE_TARGET);
+			mg_cluster_table(fp, request, relid, lfirst_oid(lc), MG_ROLE_TARGET);
 	}
 }
 
@@ -207,7 +196,7 @@ mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
 		relkind != RELKIND_MATVIEW && relkind != RELKIND_PARTITIONED_TABLE)
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a table or materialized view",
 				   name);
-	else if (!pg_class_ownercheck(relid, GetUserId()))
+	else if (!mg_owns(RelationRelationId, relid))
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
 				   relkind == RELKIND_MATVIEW ? "materialized view" : "table", name);
 	return fp->problem == NULL;
@@ -215,167 +204,71 @@ mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
 
 /* No such index: core refuses, unless an earlier statement of a script makes it. */
 static void
-mg_cluster_no_index(MgFootprint *fp, ClusterStmt *stmt, Oid relid)
+mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid)
 {
 	if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
 		mg_rewrite_table(fp, mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL),
-						 MG_CAUSE_CLUSTER, (Node *) stmt,
+						 MG_CAUSE_CLUSTER, request->node,
 						 "the table is written anew in the order of the index");
-	else if (stmt->indexname)
+	else if (request->indexname)
 		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
-				   stmt->indexname, stmt->relation->relname);
+				   request->indexname, request->relation->relname);
 	else
 		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
 				   "there is no previously clustered index for table \"%s\"",
-				   stmt->relation->relname);
+				   request->relation->relname);
 }
 
-/* CLUSTER.  stmt: a ClusterStmt.  Follows cluster() of cluster.c. */
+/* CLUSTER.  node: a ClusterStmt, from 19 on a RepackStmt.  Follows cluster() of cluster.c. */
 void
 mg_footprint_cluster(MgFootprint *fp, Node *node)
 {
-	ClusterStmt *stmt = castNode(ClusterStmt, node);
+	MgClusterRequest cluster;
+	MgClusterRequest *request = &cluster;
 	Oid relid;
 	Oid index;
 	char relkind;
 	const char *obstacle;
 	int code;
 
-	if (stmt->relation == NULL)
+	if (!mg_cluster_request(node, request))
 	{
-		mg_cluster_all(fp, stmt);
+		fp->covered = false;
 		return;
 	}
-	relid = mg_lookup_relation(fp, stmt->relation, false);
+	if (request->relation == NULL)
+	{
+		fp->no_block = true;
+		mg_cluster_all(fp, request);
+		return;
+	}
+	relid = mg_lookup_relation(fp, request->relation, false);
 	if (!OidIsValid(relid))
 		return;
 	fp->target = relid;
 	relkind = get_rel_relkind(relid);
-	if (!mg_cluster_permitted(fp, relid, relkind, stmt->relation->relname))
+	if (!mg_cluster_permitted(fp, relid, relkind, request->relation->relname))
 		return;
 
-	if (stmt->indexname)
-		index = get_relname_relid(stmt->indexname, get_rel_namespace(relid));
+	if (request->indexname)
+		index = get_relname_relid(request->indexname, get_rel_namespace(relid));
 	else
 		index = mg_clustered_index(relid);
 	if (!OidIsValid(index))
 	{
-		mg_cluster_no_index(fp, stmt, relid);
+		mg_cluster_no_index(fp, request, relid);
 		return;
 	}
 	obstacle = mg_cluster_obstacle(relid, index, &code);
 	if (obstacle)
 		mg_problem(fp, code, "%s", obstacle);
 	else if (relkind == RELKIND_PARTITIONED_TABLE)
-		mg_cluster_partitions(fp, stmt, relid, index);
+	{
+		fp->no_block = true;
+		mg_cluster_partitions(fp, request, relid, index);
+	}
 	else
-		mg_cluster_table(fp, stmt, relid, index, MG_ROLE_TARGET);
-}
-
-/* ------------------------------------------------------------------------
- * VACUUM and ANALYZE
- * ------------------------------------------------------------------------ */
-
-/* One VACUUM or ANALYZE under examination. */
-typedef struct MgVacuum
-{
-	MgFootprint *fp;
-	VacuumStmt *stmt;
-	bool full;
-} MgVacuum;
-
-/* As vacuum_is_relation_owner(): others' tables are skipped with a warning. */
-static bool
-mg_may_vacuum(Oid relid, bool shared)
-{
-	return pg_class_ownercheck(relid, GetUserId()) ||
-		   (!shared && pg_database_ownercheck(MyDatabaseId, GetUserId()));
-}
-
-/* One relation.  Follows vacuum_rel() and analyze_rel(). */
-static void
-mg_vacuum_relation(MgVacuum *cx, Oid relid, MgRole role)
-{
-	LOCKMODE lockmode = cx->full ? AccessExclusiveLock : ShareUpdateExclusiveLock;
-	MgEffect *eff = mg_effect(cx->fp, relid, lockmode, role, NULL);
-
-	if (!mg_may_vacuum(relid, IsSharedRelation(relid)))
-		mg_note(eff, "it is locked for a moment, then skipped: it belongs to somebody else");
-	else if (isOtherTempNamespace(get_rel_namespace(relid)))
-		mg_note(eff, "it is locked for a moment, then skipped: it is another session's");
-	else if (eff->relkind == RELKIND_PARTITIONED_TABLE)
-		mg_note(eff, cx->stmt->is_vacuumcmd ? "the work is done on its partitions"
-											: "a sample of the rows of its partitions is read");
-	else if (!cx->stmt->is_vacuumcmd)
-		mg_note(eff, "a sample of the rows is read; nobody is blocked");
-	else if (eff->relkind != RELKIND_RELATION && eff->relkind != RELKIND_MATVIEW &&
-			 eff->relkind != RELKIND_TOASTVALUE)
-		mg_note(eff, "it is locked for a moment, then skipped: it is not a table");
-	else if (cx->full)
-		mg_rewrite_table(cx->fp, eff, MG_CAUSE_VACUUM_FULL, (Node *) cx->stmt,
-						 "the table is copied to new files");
-	else
-		mg_note(eff, "rows that have changed since the last vacuum are read; nobody is blocked");
-}
-
-static bool
-mg_vacuum_selects(Form_pg_class form, void *arg)
-{
-	(void) arg;
-	return (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW ||
-			form->relkind == RELKIND_PARTITIONED_TABLE) &&
-		   mg_may_vacuum(form->oid, form->relisshared);
-}
-
-/* A named relation, and its partitions.  Follows expand_vacuum_rel(). */
-static void
-mg_vacuum_named(MgVacuum *cx, VacuumRelation *named)
-{
-	MgFootprint *fp = cx->fp;
-	Oid relid;
-	ListCell *lc;
-
-	if (named->relation == NULL)
-		return;
-	relid = mg_lookup_relation(fp, named->relation, false);
-	if (!OidIsValid(relid))
-		return;
-	if (!OidIsValid(fp->target))
-		fp->target = relid;
-	if (mg_may_vacuum(relid, IsSharedRelation(relid)))
-		mg_vacuum_relation(cx, relid, MG_ROLE_TARGET);
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-		return;
-	foreach(lc, mg_tree(relid, true))
-	{
-		if (lfirst_oid(lc) != relid)
-			mg_vacuum_relation(cx, lfirst_oid(lc), MG_ROLE_CHILD);
-	}
-}
-
-/* VACUUM and ANALYZE.  stmt: a VacuumStmt.  Follows vacuum() of vacuum.c. */
-void
-mg_footprint_vacuum(MgFootprint *fp, Node *node)
-{
-	MgVacuum cx = {.fp = fp, .stmt = castNode(VacuumStmt, node)};
-	ListCell *lc;
-
-	foreach(lc, cx.stmt->options)
-	{
-		DefElem *option = lfirst_node(DefElem, lc);
-
-		if (strcmp(option->defname, "full") == 0)
-			cx.full = cx.stmt->is_vacuumcmd && mg_option_is_on(option);
-	}
-
-	if (cx.stmt->rels == NIL)
-	{
-		foreach(lc, mg_relations_where(mg_vacuum_selects, NULL))
-			mg_vacuum_relation(&cx, lfirst_oid(lc), MG_ROLE_TARGET);
-		return;
-	}
-	foreach(lc, cx.stmt->rels)
-		mg_vacuum_named(&cx, lfirst_node(VacuumRelation, lc));
+		mg_cluster_table(fp, request, relid, index, MG_ROLE_TARGET);
 }
 
 /* ------------------------------------------------------------------------
@@ -472,7 +365,7 @@ mg_footprint_move_all(MgFootprint *fp, Node *node)
 	relids = mg_relations_where(mg_move_selects, &cx);
 	foreach(lc, relids)
 	{
-		if (!pg_class_ownercheck(lfirst_oid(lc), GetUserId()))
+		if (!mg_owns(RelationRelationId, lfirst_oid(lc)))
 		{
 			(void) mg_check_owner(fp, lfirst_oid(lc));
 			return;

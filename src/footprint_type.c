@@ -97,6 +97,79 @@ mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
 	return false;
 }
 
+/*
+ * Is the relation's row type the type of some column?  Then core refuses to
+ * change what a row consists of, which is recorded as a problem.
+ */
+static bool
+mg_row_type_used(MgAlter *cx, MgTab *tab)
+{
+	const char *column = mg_row_type_column(cx->fp, tab->relid);
+	const char *name = get_rel_name(tab->relid);
+
+	if (column == NULL)
+		return false;
+	if (tab->relkind == RELKIND_COMPOSITE_TYPE)
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "cannot alter type \"%s\" because column \"%s\" uses it", name, column);
+	else
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "cannot alter %s \"%s\" because column \"%s\" uses its row type",
+				   tab->relkind == RELKIND_FOREIGN_TABLE ? "foreign table" : "table", name, column);
+	return true;
+}
+
+/*
+ * Does the statement change what the rows of a table consist of, not only where
+ * they are?  Older minor releases refuse SET LOGGED and SET ACCESS METHOD as
+ * well; that is no loss, for they do so before they work.
+ */
+static bool
+mg_rows_change(MgTab *tab)
+{
+	ListCell *lc;
+
+	foreach(lc, tab->rewrites)
+	{
+		MgCause cause = ((MgTask *) lfirst(lc))->cause;
+
+		if (cause != MG_CAUSE_SET_LOGGED && cause != MG_CAUSE_SET_ACCESS_METHOD)
+			return true;
+	}
+	return tab->valued || tab->retyped != NIL;
+}
+
+/*
+ * The same for all tables whose rows change.  Core asks when it comes to each
+ * of them, after the indexes that it builds before it touches any table: a
+ * statement that has done work by then is judged as if it would succeed.
+ */
+void
+mg_alter_row_types(MgAlter *cx)
+{
+	bool worked = false;
+	ListCell *lc;
+
+	foreach(lc, cx->tabs)
+	{
+		MgTab *tab = lfirst(lc);
+
+		worked |= tab->builds != NIL && tab->rewrites == NIL;
+	}
+	foreach(lc, cx->tabs)
+	{
+		MgTab *tab = lfirst(lc);
+
+		if (worked)
+			return;
+		if (!mg_has_storage(tab->relkind))
+			continue;
+		if (mg_rows_change(tab) && mg_row_type_used(cx, tab))
+			return;
+		worked = tab->rewrites != NIL || tab->scans != NIL || tab->copies != NIL;
+	}
+}
+
 /* ALTER COLUMN TYPE: the decision is the same for all descendants. */
 void
 mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
@@ -109,9 +182,8 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 		return;
 
 	if (decided->identity)
-		mg_effect(cx->fp, getIdentitySequence(cx->relid, decided->attnum, true),
-				  ShareRowExclusiveLock, MG_ROLE_OTHER,
-				  "the sequence of the identity column changes its type");
+		mg_effect(cx->fp, mg_identity_sequence(cx->relid, decided->attnum), ShareRowExclusiveLock,
+				  MG_ROLE_OTHER, "the sequence of the identity column changes its type");
 
 	foreach(lc, mg_tree(cx->relid, cx->recurse))
 	{
@@ -123,10 +195,18 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 		retyped->attnum = get_attnum(tab->relid, cmd->name);
 		tab->retyped = lappend(tab->retyped, retyped);
 		if (!mg_has_storage(tab->relkind))
+		{
+			mg_row_type_used(cx, tab);
 			continue;
+		}
+		if (retyped->is_virtual)
+			mg_row_type_used(cx, tab);
 		if (!retyped->rewrite)
 		{
-			mg_note(tab->eff, "the stored values of column \"%s\" stay as they are", cmd->name);
+			mg_note(tab->eff,
+					retyped->is_virtual ? "no values of column \"%s\" are stored"
+										: "the stored values of column \"%s\" stay as they are",
+					cmd->name);
 			continue;
 		}
 		task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_ALTER_TYPE, (Node *) cmd);
@@ -136,6 +216,102 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 			cmd->name, format_type_be(retyped->oldtype));
 	}
 }
+
+#ifdef MG_AT_SET_EXPRESSION
+/* What core refuses of SET EXPRESSION before it does anything. */
+static bool
+mg_expression_allowed(MgAlter *cx, Oid relid, const char *column)
+{
+	FormData_pg_attribute att = mg_column_form(relid, column);
+
+	if (att.attnum <= 0)
+	{
+		mg_column(cx, relid, column);
+		if (att.attnum < 0)
+			mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
+					   column);
+	}
+	else if (att.attgenerated == '\0')
+		mg_problem(cx->fp, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				   "column \"%s\" of relation \"%s\" is not a generated column", column,
+				   get_rel_name(relid));
+	else if (att.attgenerated == MG_GENERATED_VIRTUAL && !MG_PG_VIRTUAL_CHECKED_AGAIN &&
+			 mg_has_checks(relid))
+		mg_problem(
+			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+			"ALTER TABLE / SET EXPRESSION is not supported for virtual generated columns in tables with check constraints");
+	else if (att.attgenerated == MG_GENERATED_VIRTUAL && mg_has_publications(relid))
+		mg_problem(
+			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+			"ALTER TABLE / SET EXPRESSION is not supported for virtual generated columns in tables that are part of a publication");
+	return cx->fp->problem == NULL;
+}
+
+/* Another expression of a stored generated column: like a change of type that rewrites. */
+static void
+mg_set_stored_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attribute *att)
+{
+	MgRetyped *retyped = palloc0(sizeof(MgRetyped));
+	MgTask *task;
+
+	retyped->attnum = att->attnum;
+	retyped->oldtype = retyped->newtype = att->atttypid;
+	retyped->newtypmod = att->atttypmod;
+	retyped->oldcoll = retyped->newcoll = att->attcollation;
+	retyped->expression = retyped->rewrite = true;
+	retyped->node = (Node *) cmd;
+	retyped->column = cmd->name;
+	tab->retyped = lappend(tab->retyped, retyped);
+	if (!mg_has_storage(tab->relkind))
+		return;
+	task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_EXPRESSION, (Node *) cmd);
+	task->column = cmd->name;
+	task->reason = psprintf(
+		"generated column \"%s\" is computed anew and stored for every row, so the table is rewritten",
+		cmd->name);
+}
+
+/* Of a virtual one: what is known of its values has to be verified again. */
+static void
+mg_set_virtual_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attribute *att)
+{
+	MgTask *task;
+
+	if (!mg_has_storage(tab->relkind))
+		return;
+	if (!att->attnotnull && !mg_has_checks(tab->relid))
+	{
+		mg_note(tab->eff, "generated column \"%s\" is computed when it is read, so no row is read",
+				cmd->name);
+		return;
+	}
+	task = mg_pending(&tab->scans, MG_WORK_SCAN, MG_CAUSE_SET_EXPRESSION, (Node *) cmd);
+	task->column = cmd->name;
+	task->reason = psprintf("every row is checked with the new values of generated column \"%s\"",
+							cmd->name);
+}
+
+/* SET EXPRESSION. */
+void
+mg_alter_set_expression(MgAlter *cx, AlterTableCmd *cmd)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_tree(cx->relid, cx->recurse))
+	{
+		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
+		FormData_pg_attribute att;
+
+		if (!mg_expression_allowed(cx, tab->relid, cmd->name))
+			return;
+		att = mg_column_form(tab->relid, cmd->name);
+		if (att.attgenerated == MG_GENERATED_VIRTUAL)
+			mg_set_virtual_expression(tab, cmd, &att);
+		else
+			mg_set_stored_expression(tab, cmd, &att);
+	}
+}
+#endif
 
 /* An index that is dropped and made again: a build, or the old file. */
 static void
@@ -239,7 +415,9 @@ mg_retyped_fkey(MgAlter *cx, MgTab *tab, Form_pg_constraint form)
 	MgTab *referencing;
 	ListCell *lc;
 
-	mg_lock_referenced(cx->fp, form->confrelid, AccessExclusiveLock,
+	/* one that is not enforced has no triggers there */
+	mg_lock_referenced(cx->fp, form->confrelid,
+					   mg_row_enforced(form) ? AccessExclusiveLock : ShareRowExclusiveLock,
 					   psprintf("foreign key \"%s\" is dropped and made again",
 								NameStr(form->conname)));
 	mg_lock_referenced(cx->fp, form->conrelid, AccessExclusiveLock,
@@ -310,10 +488,32 @@ static const struct
 						{PolicyRelationId, "in a policy definition"},
 						{PublicationRelRelationId, "by a publication WHERE clause"}};
 
+/* Has the statement dropped it, which comes first however it is written, or the script so far? */
+static bool
+mg_is_gone(MgAlter *cx, const ObjectAddress *object)
+{
+	ListCell *lc;
+
+	if (cx->fp->script && object->classId != RelationRelationId &&
+		list_member_oid(cx->fp->script->dropped, object->objectId))
+		return true;
+	foreach(lc, cx->gone)
+	{
+		const ObjectAddress *gone = lfirst(lc);
+
+		if (gone->classId == object->classId && gone->objectId == object->objectId &&
+			gone->objectSubId == object->objectSubId)
+			return true;
+	}
+	return false;
+}
+
 /* Is there something that makes core refuse? */
 static bool
 mg_type_blocked(MgAlter *cx, const MgRetyped *retyped, const ObjectAddress *object, Oid relid)
 {
+	if (retyped->expression)
+		return false;
 	for (int i = 0; i < (int) lengthof(mg_type_blockers); i++)
 	{
 		if (object->classId != mg_type_blockers[i].classid)
@@ -371,6 +571,8 @@ mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 		ObjectAddress object;
 
 		ObjectAddressSubSet(object, form->classid, form->objid, form->objsubid);
+		if (mg_is_gone(cx, &object))
+			continue;
 		if (mg_type_blocked(cx, retyped, &object, tab->relid))
 			break;
 		if (object.classId == ConstraintRelationId)
@@ -395,9 +597,9 @@ mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 	table_close(depend, AccessShareLock);
 }
 
-/* After all type changes are known: what has to be made again. */
+/* After all changes of types, or of expressions, are known: what has to be made again. */
 void
-mg_alter_type_dependents(MgAlter *cx)
+mg_alter_type_dependents(MgAlter *cx, bool expressions)
 {
 	List *seen = NIL;
 
@@ -408,6 +610,9 @@ mg_alter_type_dependents(MgAlter *cx)
 		ListCell *lc;
 
 		foreach(lc, tab->retyped)
-			mg_retyped_column(cx, tab, lfirst(lc), &seen);
+		{
+			if (((MgRetyped *) lfirst(lc))->expression == expressions)
+				mg_retyped_column(cx, tab, lfirst(lc), &seen);
+		}
 	}
 }

@@ -24,6 +24,7 @@ int mg_rewrite_rate = 80;
 int mg_index_rate = 30;
 
 static char *mg_rules_string = NULL;
+static char *mg_exempt_applications = NULL;
 
 /* what migration_guard.rules says: one entry per rule, or NULL if it is empty */
 static const int8 *mg_rule_actions = NULL;
@@ -151,7 +152,7 @@ mg_check_rules(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || (*newval)[strspn(*newval, " \t\n\r\f\v")] == '\0')
 		return true;
 
-	actions = malloc(mg_nrules * sizeof(int8));
+	actions = mg_guc_alloc(mg_nrules * sizeof(int8));
 	if (actions == NULL)
 		return false;
 	memset(actions, MG_NOT_NAMED, mg_nrules * sizeof(int8));
@@ -171,7 +172,7 @@ mg_check_rules(char **newval, void **extra, GucSource source)
 	if (ok)
 		*extra = actions;
 	else
-		free(actions);
+		mg_guc_release(actions);
 	return ok;
 }
 
@@ -223,6 +224,35 @@ mg_check_override(char **newval, void **extra, GucSource source)
 }
 
 /* ------------------------------------------------------------------------
+ * migration_guard.exempt_applications
+ * ------------------------------------------------------------------------ */
+
+/* Is the session's application_name one of the list?  Space around names does not count. */
+bool
+mg_exempt_application(void)
+{
+	const char *item = mg_exempt_applications;
+
+	if (item == NULL || application_name == NULL || *application_name == '\0')
+		return false;
+	for (;;)
+	{
+		size_t len;
+		size_t rest;
+
+		item += strspn(item, " \t\r\n\f\v");
+		rest = len = strcspn(item, ",");
+		while (len > 0 && isspace((unsigned char) item[len - 1]))
+			len--;
+		if (len == strlen(application_name) && strncmp(item, application_name, len) == 0)
+			return true;
+		if (item[rest] == '\0')
+			return false;
+		item += rest + 1;
+	}
+}
+
+/* ------------------------------------------------------------------------
  * Definitions
  * ------------------------------------------------------------------------ */
 
@@ -262,6 +292,17 @@ mg_define_policy(void)
 		"a line with this reason. Empty, or only space: no override. At most "
 		"1000 bytes, in one line.",
 		&mg_override, "", PGC_SUSET, 0, mg_check_override, NULL, NULL);
+
+	/*
+	 * A restore builds its indexes on tables that are large already and that
+	 * nobody uses yet.  The name alone opens nothing: see mg_session_exempt().
+	 */
+	DefineCustomStringVariable("migration_guard.exempt_applications",
+							   "Applications whose sessions are not judged: name, ...",
+							   "Compared with application_name, of sessions whose role may set "
+							   "migration_guard.mode.",
+							   &mg_exempt_applications, "pg_restore", PGC_SUSET, GUC_LIST_INPUT,
+							   NULL, NULL, NULL);
 }
 
 /* From which size on it matters. */

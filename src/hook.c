@@ -26,16 +26,40 @@ static ProcessUtility_hook_type mg_previous_hook = NULL;
  */
 static int mg_depth = 0;
 
-/*
- * The innermost covered statement being executed is CREATE SCHEMA.  Its
- * elements are subcommands, and the only ones to be judged: of all other
- * parents the footprint contains what their subcommands do.
- */
-static bool mg_in_create_schema = false;
-
 /* ------------------------------------------------------------------------
  * Gate and judgement
  * ------------------------------------------------------------------------ */
+
+/* May this role set migration_guard.mode?  Superusers may. */
+static bool
+mg_may_switch_off(Oid role)
+{
+	return pg_parameter_aclcheck("migration_guard.mode", role, ACL_SET) == ACLCHECK_OK;
+}
+
+/*
+ * Is this a session of an exempt application, whose role might switch the
+ * guard off anyway?  The role is the one that the session can have by saying
+ * SET or RESET ROLE or SESSION AUTHORIZATION.  Where that cannot be said, in
+ * a function that runs as its owner, the owner has to have the right, too:
+ * anybody can take the name of an application.
+ */
+static bool
+mg_session_exempt(void)
+{
+	if (likely(!mg_exempt_application()))
+		return false;
+	if (!mg_may_switch_off(GetOuterUserId()) && !mg_may_switch_off(GetSessionUserId()) &&
+		!mg_may_switch_off(GetAuthenticatedUserId()))
+		return false;
+	if ((InLocalUserIdChange() || InSecurityRestrictedOperation()) &&
+		!mg_may_switch_off(GetUserId()))
+		return false;
+	ereport(DEBUG1,
+			errmsg_internal("migration_guard does not judge statements of application \"%s\"",
+							application_name));
+	return true;
+}
 
 /*
  * May the guard speak here at all?  Catalogs have to be readable, and the
@@ -52,17 +76,20 @@ mg_gate(void)
 		return false;
 	if (IsInParallelMode() || IsParallelWorker())
 		return false;
-	if (IsLogicalWorker() || IsAutoVacuumWorkerProcess())
+	if (IsLogicalWorker() || mg_is_autovacuum())
 		return false;
-	return !RecoveryInProgress();
+	if (RecoveryInProgress())
+		return false;
+	return !mg_session_exempt();
 }
 
 /*
  * Judge a statement that is about to run; does not return if it is refused.
- * Everything allocated on the way is gone afterwards.
+ * Everything allocated on the way is gone afterwards, but for the announcement
+ * (may be NULL) of what it will rewrite.
  */
 static void
-mg_guard(Node *stmt, const char *source, bool toplevel)
+mg_guard(Node *stmt, const char *source, bool toplevel, MgAnnouncement *announcement)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migration_guard statement",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -79,6 +106,7 @@ mg_guard(Node *stmt, const char *source, bool toplevel)
 		mg_report(fp, mg_judge(fp));
 		mg_situation_remember(fp);
 	}
+	mg_announce(announcement, fp);
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -110,31 +138,32 @@ mg_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTre
 				   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
 				   DestReceiver *dest, QueryCompletion *qc)
 {
-	NodeTag tag = nodeTag(pstmt->utilityStmt);
 	int depth = mg_depth;
-	bool in_create_schema = mg_in_create_schema;
+	MgAnnouncement *announcement = NULL;
 
-	if (likely(!mg_is_covered(tag) && tag != T_CreateSchemaStmt))
+	if (likely(!mg_is_covered(nodeTag(pstmt->utilityStmt))))
 	{
 		mg_chain(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		return;
 	}
 
-	/* an error may have left these behind */
+	/* an error may have left it behind */
 	if (context == PROCESS_UTILITY_TOPLEVEL)
-	{
 		depth = 0;
-		in_create_schema = false;
+
+	/* the footprint of a statement contains what its subcommands do */
+	if (context != PROCESS_UTILITY_SUBCOMMAND)
+	{
+		announcement = mg_announcement_begin(pstmt->utilityStmt, CurrentMemoryContext);
+		if (mg_gate())
+			mg_guard(pstmt->utilityStmt, queryString, context == PROCESS_UTILITY_TOPLEVEL,
+					 announcement);
 	}
 
-	if ((context != PROCESS_UTILITY_SUBCOMMAND || in_create_schema) && mg_gate())
-		mg_guard(pstmt->utilityStmt, queryString, context == PROCESS_UTILITY_TOPLEVEL);
-
 	mg_depth = depth + 1;
-	mg_in_create_schema = (tag == T_CreateSchemaStmt);
 	mg_chain(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	mg_depth = depth;
-	mg_in_create_schema = in_create_schema;
+	mg_announcement_end(announcement);
 }
 
 /* Puts the hook at the head of the chain. */
@@ -168,6 +197,16 @@ mg_is_toplevel(Node *stmt)
 	return false;
 }
 
+/* Judge the statement whose event trigger has loaded the library. */
+static void
+mg_guard_first(Node *stmt)
+{
+	MemoryContext parent = PortalContext ? PortalContext : TopTransactionContext;
+
+	/* the memory of the event goes away before the statement begins its work */
+	mg_guard(stmt, debug_query_string, mg_is_toplevel(stmt), mg_announcement_begin(stmt, parent));
+}
+
 PG_FUNCTION_INFO_V1(mg_guard_ddl);
 
 /*
@@ -186,10 +225,8 @@ mg_guard_ddl(PG_FUNCTION_ARGS)
 	trigger = (EventTriggerData *) fcinfo->context;
 	if (mg_depth == 0 && strcmp(trigger->event, "ddl_command_start") == 0)
 	{
-		if (IsA(trigger->parsetree, CreateSchemaStmt))
-			mg_in_create_schema = true;
-		else if (mg_is_covered(nodeTag(trigger->parsetree)) && mg_gate())
-			mg_guard(trigger->parsetree, debug_query_string, mg_is_toplevel(trigger->parsetree));
+		if (mg_is_covered(nodeTag(trigger->parsetree)) && mg_gate())
+			mg_guard_first(trigger->parsetree);
 	}
 	PG_RETURN_NULL();
 }

@@ -401,6 +401,22 @@ mg_index_matches(Oid leaf_index, Oid leaf, IndexStmt *stmt, Oid parent)
 	return mg_index_has_shape(leaf_index, leaf, mg_index_shape_of_stmt(stmt, parent, ""));
 }
 
+/* The type of the constraint that an index of a table belongs to, or '\0'. */
+static char
+mg_index_constraint_type(Oid relid, Oid index)
+{
+	Oid conoid = get_relation_idx_constraint_oid(relid, index);
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	char contype = '\0';
+
+	if (HeapTupleIsValid(tuple))
+	{
+		contype = ((Form_pg_constraint) GETSTRUCT(tuple))->contype;
+		ReleaseSysCache(tuple);
+	}
+	return contype;
+}
+
 /*
  * The index of child, a table to be attached, that core would take as its
  * share of parent_index; InvalidOid: none, so one is built.  Indexes in used
@@ -409,12 +425,13 @@ mg_index_matches(Oid leaf_index, Oid leaf, IndexStmt *stmt, Oid parent)
 Oid
 mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *used)
 {
+	char contype = mg_index_constraint_type(parent, parent_index);
 	MgIndexShape wanted;
 	ListCell *lc;
 
 	if (!mg_shape_of_index(parent_index, &wanted))
 		return InvalidOid;
-	wanted.constraint = OidIsValid(get_relation_idx_constraint_oid(parent, parent_index));
+	wanted.constraint = contype != '\0';
 
 	foreach(lc, mg_index_list(child))
 	{
@@ -426,6 +443,9 @@ mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *u
 			continue;
 		valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
 		ReleaseSysCache(tuple);
+		if (MG_PG_SAME_CONSTRAINT_TYPE && wanted.constraint &&
+			mg_index_constraint_type(child, index) != contype)
+			continue;
 		if (valid && !list_member_oid(used, index) && mg_index_has_shape(index, child, &wanted))
 			return index;
 	}

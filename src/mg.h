@@ -12,7 +12,9 @@
  *   situation.c  what this transaction already holds
  *   rules.c      effects + situation -> findings (one const row per rule)
  *   verdict.c    findings + settings -> verdicts (pure)
- *   report.c     the only ereport of a finding
+ *   report.c     the only ereport of a finding, the only one that counts
+ *   stats.c      counters per rule in shared memory
+ *   audit.c      rewrites that happen, compared with those that were predicted
  *   sqlfuncs.c   explain() and check(): the same, with a tuplestore at the end
  */
 #ifndef MG_H
@@ -33,6 +35,7 @@ typedef enum MgWork
 	MG_WORK_SCAN,   /* read in full */
 	MG_WORK_BUILD,  /* read in full, sorted, written as an index */
 	MG_WORK_COPY,   /* files copied block by block */
+	MG_WORK_FILL,   /* new files, filled from a query; the old ones are not read */
 	MG_WORK_REWRITE /* a new heap and TOAST; the index builds that come with it are
 								 * MG_WORK_BUILD tasks of their own, one per index */
 } MgWork;
@@ -66,6 +69,14 @@ typedef enum MgCause
 	MG_CAUSE_REINDEX,
 	MG_CAUSE_VACUUM_FULL,
 	MG_CAUSE_CLUSTER,
+	MG_CAUSE_REFRESH_MATVIEW,  /* REFRESH, not CONCURRENTLY: its query, the new files and indexes */
+	MG_CAUSE_CREATE_TABLE_AS,  /* what a query reads that keeps out nobody by itself: CREATE TABLE
+							   * AS, SELECT INTO, REFRESH CONCURRENTLY */
+	MG_CAUSE_ALTER_DOMAIN,     /* tables with columns of the domain are verified */
+	MG_CAUSE_SET_EXPRESSION,   /* of a generated column: rewrite, or verification */
+	MG_CAUSE_ALTER_CONSTRAINT, /* ALTER CONSTRAINT that verifies rows */
+	MG_CAUSE_ADD_NOT_NULL,     /* NOT NULL as a constraint */
+	MG_CAUSE_UNANNOUNCED,      /* a rewrite that was not predicted: audit.c */
 	MG_CAUSE_INVALID_INDEX /* CREATE INDEX IF NOT EXISTS would skip an invalid index (no work) */
 } MgCause;
 
@@ -138,13 +149,17 @@ typedef struct MgFootprint
 	const char *source;       /* query string it came from */
 	const char *command;      /* command tag: "ALTER TABLE" */
 	Oid target;               /* the relation the statement names, or InvalidOid */
+	const char *object;       /* name of what it names instead: a domain, a new table; or NULL */
 	List *effects;            /* of MgEffect, in the order they were met */
 	struct mgeff_hash *index; /* relid -> MgEffect */
 	bool covered;             /* false: a command this version has no analysis for */
 	bool concurrent;          /* commits inside (CONCURRENTLY and its kin) */
+	bool no_block;            /* refuses a transaction block for another reason */
 	bool target_is_new;       /* target is created earlier in the script, no OID yet */
 	bool if_exists_missing;   /* IF EXISTS and the target is missing: nothing happens */
-	List *dropped;            /* OIDs of constraints that the statement drops */
+	List *dropped;            /* OIDs of constraints, rules, triggers, policies that it drops */
+	List *passed;             /* of MgFinding: judged, and nothing is said about them */
+	List *removed;            /* OIDs of relations that DROP drops, with what goes along */
 	MgProblem *problem;       /* not NULL: not resolvable; effects are incomplete */
 	struct MgScript *script;  /* NULL in the hook */
 } MgFootprint;
@@ -153,7 +168,11 @@ typedef struct MgFootprint
  * footprint.c: dispatch by NodeTag, and the tools all footprint files use
  * ------------------------------------------------------------------------ */
 extern bool mg_is_covered(NodeTag tag);
-extern MgFootprint *mg_footprint(Node *stmt, const char *source, struct MgScript *script);
+/* exported for the audit of the core regression suite, test/audit, which wants an answer also
+ * where the hook would have nothing to say */
+extern PGDLLEXPORT bool mg_thorough;
+extern PGDLLEXPORT MgFootprint *mg_footprint(Node *stmt, const char *source,
+											 struct MgScript *script);
 
 /* find or add; keeps the strongest lock, appends reason (a sentence without period, or NULL) once */
 extern MgEffect *mg_effect(MgFootprint *fp, Oid relid, LOCKMODE lockmode, MgRole role,
@@ -177,8 +196,29 @@ extern void mg_problem(MgFootprint *fp, int sqlerrcode, const char *fmt, ...)
  */
 extern Oid mg_lookup_relation(MgFootprint *fp, const RangeVar *rv, bool missing_ok);
 
+/* the same for a relation that is not the statement's target; target_is_new is left alone */
+extern Oid mg_lookup_other(MgFootprint *fp, const RangeVar *rv); /* footprint_create.c */
+
+/* may the current user look into the schema that is written?  If not, records core's own error. */
+extern bool mg_check_schema(MgFootprint *fp, const RangeVar *rv);
+
+/* where a relation would be made; InvalidOid if that cannot be told without making something */
+extern Oid mg_creation_namespace(const RangeVar *rv); /* footprint_create.c */
+
+/* what core calls such relations when it refuses: "table", "view", ... */
+extern const char *mg_relkind_name(char relkind);
+
 /* may the current user alter it?  If not, records core's own error. */
 extern bool mg_check_owner(MgFootprint *fp, Oid relid);
+
+/* has a role one of these privileges on it?  If not, records core's own error. */
+extern bool mg_check_privilege(MgFootprint *fp, Oid relid, Oid userid, AclMode mask);
+
+/* may the current user do maintenance on it?  If not, records core's own error. */
+extern bool mg_check_maintain(MgFootprint *fp, Oid relid);
+
+/* is there such a schema, after what the script has done so far? */
+extern bool mg_schema_exists(MgFootprint *fp, const char *name);
 
 /* quoted, schema-qualified unless visible by search_path */
 extern const char *mg_relation_name(Oid relid);
@@ -200,6 +240,7 @@ typedef struct MgIdentity
 	int guc_level;
 } MgIdentity;
 
+extern void mg_become_role(Oid role, MgIdentity *saved);
 extern void mg_become_owner(Oid relid, MgIdentity *saved);
 extern void mg_become_self(const MgIdentity *saved);
 extern bool mg_attempt_as_owner(Oid relid, MgAttemptFn fn, void *arg, MgProblem **problem);
@@ -227,15 +268,67 @@ extern void mg_footprint_reindex(MgFootprint *fp,
 								 Node *stmt);                 /* footprint_reindex.c: ReindexStmt */
 extern void mg_footprint_drop(MgFootprint *fp, Node *stmt);   /* footprint_table.c: DropStmt */
 extern void mg_footprint_rename(MgFootprint *fp, Node *stmt); /* footprint_table.c: RenameStmt */
-extern void mg_footprint_depends(MgFootprint *fp, Node *stmt);  /* footprint_table.c:
+extern void mg_footprint_depends(MgFootprint *fp, Node *stmt);          /* footprint_table.c:
 																 * AlterObjectDependsStmt */
+extern void mg_footprint_move(MgFootprint *fp, Node *stmt);             /* footprint_move.c:
+															 * AlterObjectSchemaStmt */
+extern void mg_footprint_extension_member(MgFootprint *fp, Node *stmt); /* footprint_move.c:
+															  * AlterExtensionContentsStmt */
+extern void mg_footprint_owner(MgFootprint *fp, Node *stmt); /* footprint_owner.c: AlterOwnerStmt */
+extern void mg_footprint_reassign_owned(MgFootprint *fp,
+										Node *stmt); /* footprint_owner.c: ReassignOwnedStmt */
+extern void mg_footprint_drop_owned(MgFootprint *fp,
+									Node *stmt); /* footprint_owner.c: DropOwnedStmt */
 extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt); /* footprint_storage.c:
 																 * AlterTableMoveAllStmt */
 extern void mg_footprint_cluster(MgFootprint *fp,
 								 Node *stmt);                 /* footprint_storage.c: ClusterStmt */
-extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt); /* footprint_storage.c: VacuumStmt */
+extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt); /* footprint_vacuum.c: VacuumStmt */
 extern void mg_footprint_create_table(MgFootprint *fp,
 									  Node *stmt); /* footprint_create.c: CreateStmt */
+extern void mg_footprint_alter_domain(MgFootprint *fp,
+									  Node *stmt); /* footprint_domain.c: AlterDomainStmt */
+extern void mg_footprint_type(MgFootprint *fp,
+							  Node *stmt); /* footprint_domain.c: about types, no locks */
+
+extern void mg_footprint_truncate(MgFootprint *fp,
+								  Node *stmt);              /* footprint_truncate.c: TruncateStmt */
+extern void mg_footprint_lock(MgFootprint *fp, Node *stmt); /* footprint_truncate.c: LockStmt */
+extern void mg_footprint_refresh(MgFootprint *fp,
+								 Node *stmt); /* footprint_query.c: RefreshMatViewStmt */
+extern void mg_footprint_create_table_as(MgFootprint *fp,
+										 Node *stmt); /* footprint_query.c: CreateTableAsStmt */
+extern void mg_footprint_select(MgFootprint *fp, Node *stmt); /* footprint_query.c: SelectStmt */
+extern void mg_footprint_create_sequence(MgFootprint *fp,
+										 Node *stmt); /* footprint_sequence.c: CreateSeqStmt */
+extern void mg_footprint_alter_sequence(MgFootprint *fp,
+										Node *stmt); /* footprint_sequence.c: AlterSeqStmt */
+extern void mg_footprint_create_schema(MgFootprint *fp,
+									   Node *stmt); /* footprint_schema.c: CreateSchemaStmt */
+extern void mg_footprint_create_foreign(
+	MgFootprint *fp, Node *stmt); /* footprint_schema.c: CreateForeignTableStmt */
+extern void mg_footprint_import(MgFootprint *fp,
+								Node *stmt); /* footprint_schema.c: ImportForeignSchemaStmt */
+
+/* objects of relations */
+extern void mg_footprint_comment(MgFootprint *fp, Node *stmt);        /* footprint_object.c */
+extern void mg_footprint_security_label(MgFootprint *fp, Node *stmt); /* footprint_object.c */
+extern void mg_footprint_create_trigger(MgFootprint *fp, Node *stmt); /* footprint_trigger.c */
+extern void mg_footprint_create_rule(MgFootprint *fp, Node *stmt);    /* footprint_rule.c */
+extern void mg_footprint_view(MgFootprint *fp, Node *stmt);           /* footprint_rule.c */
+extern void mg_footprint_create_policy(MgFootprint *fp, Node *stmt);  /* footprint_rule.c */
+extern void mg_footprint_alter_policy(MgFootprint *fp, Node *stmt);   /* footprint_rule.c */
+extern void mg_footprint_create_statistics(MgFootprint *fp,
+										   Node *stmt); /* footprint_statistics.c */
+extern void mg_footprint_create_publication(MgFootprint *fp,
+											Node *stmt); /* footprint_publication.c */
+extern void mg_footprint_alter_publication(MgFootprint *fp,
+										   Node *stmt); /* footprint_publication.c */
+
+/* the parts of DROP, RENAME and DEPENDS that are about them: footprint_object.c */
+extern void mg_footprint_drop_of_relation(MgFootprint *fp, DropStmt *stmt);
+extern void mg_footprint_rename_of_relation(MgFootprint *fp, RenameStmt *stmt);
+extern void mg_footprint_depends_of_relation(MgFootprint *fp, AlterObjectDependsStmt *stmt);
 
 /* helpers shared by the footprint files */
 extern List *mg_tree(Oid relid, bool inh); /* the relation, and its descendants if inh; OIDs */
@@ -243,6 +336,20 @@ extern List *mg_index_list(Oid relid);     /* OIDs of its indexes, from pg_index
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
 /* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
+extern bool mg_is_virtual(Oid relid,
+						  const char *column); /* footprint_column.c: generated when read */
+/* footprint_storage.c: rows of pg_class by a predicate; a heap and its indexes written anew */
+typedef bool (*MgClassFilter)(Form_pg_class form, void *arg);
+extern List *mg_relations_where(MgClassFilter filter, void *arg);
+extern void mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node,
+							 const char *reason);
+extern bool mg_is_populated(Oid relid);      /* footprint_query.c: a materialized view */
+extern Oid mg_refresh_index(Oid matview);    /* by which it can be refreshed CONCURRENTLY */
+extern Query *mg_matview_query(Oid matview); /* a copy; NULL if it cannot be had now */
+/* footprint_create.c: where a new relation will be; InvalidOid: cannot be told */
+extern Oid mg_creation_namespace(const RangeVar *rv);
+extern bool mg_check_new_schema(MgFootprint *fp, const RangeVar *rv); /* is it there? */
+extern bool mg_name_is_taken(MgFootprint *fp, const RangeVar *rv, bool if_not_exists);
 extern char *mg_relkind_unsupported(char relkind);  /* footprint_index.c: core's errdetail */
 extern bool mg_option_is_on(const DefElem *option); /* footprint_reindex.c: never raises */
 
@@ -253,6 +360,12 @@ extern List *mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavi
 
 /* coreproof.c: do NOT NULL marks and valid CHECK constraints imply test for every row? */
 extern bool mg_constraints_imply(Oid relid, List *test, List *dropped_constraints);
+
+/* typeuse.c */
+extern List *mg_type_users(Oid typid); /* of ObjectAddress *: types and relations */
+extern bool mg_type_is_stored(MgFootprint *fp, Oid typid, const char *name);
+/* "table.column" that has rows of relid for values, or NULL */
+extern const char *mg_row_type_column(MgFootprint *fp, Oid relid);
 
 /* indexmatch.c */
 extern bool mg_index_matches(Oid leaf_index, Oid leaf, IndexStmt *stmt, Oid parent);
@@ -283,6 +396,9 @@ extern void mg_situation_remember(MgFootprint *fp); /* a judged statement is abo
 extern LOCKMODE mg_situation_held(struct MgScript *script, Oid relid, const char **since);
 extern bool mg_situation_in_block(struct MgScript *script);
 
+/* OIDs of relations that are held with ShareLock or more, as far as judged statements took it */
+extern List *mg_situation_locked(struct MgScript *script);
+
 /* ------------------------------------------------------------------------
  * script.c: what the earlier statements of a script have done, for dry runs
  * ------------------------------------------------------------------------ */
@@ -292,12 +408,14 @@ typedef struct MgScript
 	bool live;         /* locks of the calling transaction still count: no COMMIT or ROLLBACK
 								 * seen so far */
 	List *names;       /* of MgScriptName: relations made or renamed by earlier statements */
+	List *schemas;     /* of MgScriptSchema: made, renamed or dropped by earlier statements */
 	List *gone;        /* of Oid: dropped or renamed away by earlier statements */
 	List *altered;     /* of Oid: relations changed by earlier statements */
 	List *columns;     /* of MgScriptColumn: added or renamed by earlier statements */
-	List *dropped;     /* OIDs of constraints dropped by earlier statements */
+	List *dropped;     /* OIDs of constraints, rules, ... dropped by earlier statements */
 	List *constraints; /* of MgScriptConstraint: added by earlier statements */
 	List *locks;       /* of MgScriptLock: taken in the simulated transaction */
+	bool started;      /* there was an earlier statement */
 	bool changed;      /* some earlier statement may have made functions, types, ... */
 	struct MgScriptState *state; /* script.c's own */
 } MgScript;
@@ -311,6 +429,13 @@ typedef struct MgScriptName
 	Oid relid;    /* an existing relation that is renamed, or InvalidOid: it is created */
 	bool present; /* false: a name that means nothing any more */
 } MgScriptName;
+
+typedef struct MgScriptSchema
+{
+	const char *name;
+	Oid nspid;    /* an existing schema that is renamed, or InvalidOid: it is created */
+	bool present; /* false: it is dropped, or called otherwise */
+} MgScriptSchema;
 
 typedef struct MgScriptColumn
 {
@@ -345,6 +470,9 @@ extern bool mg_script_column(MgScript *script, Oid relid, const char *name);
 /* has the script dropped it, or renamed it?  Then its name in the catalogs means nothing */
 extern bool mg_script_gone(MgScript *script, Oid relid);
 extern bool mg_script_alters(MgScript *script, Oid relid);
+extern bool mg_script_schema_exists(MgScript *script, const char *schema);
+extern Oid mg_script_schema_oid(MgScript *script,
+								const char *schema); /* existing one, or invalid */
 extern Constraint *mg_script_constraint(MgScript *script, Oid relid, const char *name);
 extern LOCKMODE mg_script_held(MgScript *script, Oid relid, const char **since);
 
@@ -374,7 +502,8 @@ extern int mg_block_rows;
 extern int mg_warn_size; /* MB; -1 never */
 extern int mg_block_size;
 extern char *mg_override;
-extern int mg_scan_rate; /* MB/s */
+extern bool mg_exempt_application(void); /* is application_name in exempt_applications? */
+extern int mg_scan_rate;                 /* MB/s */
 extern int mg_rewrite_rate;
 extern int mg_index_rate;
 extern void mg_guc_init(void);
@@ -434,8 +563,40 @@ extern List *mg_judge(MgFootprint *fp); /* findings with verdict > allow, worst 
 extern void mg_word_finding(MgFootprint *fp,
 							MgFinding *finding);        /* report.c: message, detail, hint */
 extern void mg_report(MgFootprint *fp, List *findings); /* ereports; returns unless blocked */
+extern void mg_report_audit(MgFootprint *fp); /* a rewrite; NULL: it was announced; returns unless
+											   * blocked */
 extern const char *mg_verdict_name(MgVerdict verdict);
 extern const char *mg_lock_blocks(LOCKMODE mode); /* "reads and writes", "writes", "nothing" */
+
+/* ------------------------------------------------------------------------
+ * stats.c
+ * ------------------------------------------------------------------------ */
+
+/* What is counted for a rule, in the order of the view's columns. */
+typedef enum MgCount
+{
+	MG_COUNT_CHECKED = 0, /* it applied to a statement, whatever came of it */
+	MG_COUNT_LOGGED,
+	MG_COUNT_WARNED,
+	MG_COUNT_BLOCKED,
+	MG_COUNT_OVERRIDDEN,
+	MG_COUNT_MISPREDICTED
+} MgCount;
+
+#define MG_COUNTS (MG_COUNT_MISPREDICTED + 1)
+
+extern void mg_stats_init(void);
+extern void mg_stats_count(int rule_index,
+						   MgCount count); /* atomic; nothing without shared memory */
+
+/* ------------------------------------------------------------------------
+ * audit.c: what was predicted for the statements that are being executed
+ * ------------------------------------------------------------------------ */
+typedef struct MgAnnouncement MgAnnouncement;
+
+extern MgAnnouncement *mg_announcement_begin(Node *stmt, MemoryContext parent); /* or NULL */
+extern void mg_announce(MgAnnouncement *announcement, MgFootprint *fp);
+extern void mg_announcement_end(MgAnnouncement *announcement);
 
 /* ------------------------------------------------------------------------
  * hook.c

@@ -19,5 +19,6 @@ void
 _PG_init(void)
 {
 	mg_guc_init();
+	mg_stats_init();
 	mg_hook_init();
 }

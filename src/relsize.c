@@ -458,7 +458,7 @@ mg_scans_alone(MgEffect *eff, MgTask *task)
 double
 mg_effect_seconds(MgEffect *eff)
 {
-	bool rewrite = mg_has_work(eff, MG_WORK_REWRITE);
+	bool rewrite = mg_has_work(eff, MG_WORK_REWRITE) || mg_has_work(eff, MG_WORK_FILL);
 	bool copy = mg_has_work(eff, MG_WORK_COPY);
 	bool shared_scan = false;
 	double scan_bytes = 0;

@@ -4,7 +4,8 @@
  * Owns the words of a finding and the only ereport() of one.  A statement is
  * answered once: the worst finding gives the primary message, the SQLSTATE
  * and the names in the error fields; DETAIL has every finding, a line each,
- * and HINT the advice for every finding.
+ * and HINT the advice for every finding.  What is said is also counted here,
+ * and nowhere else.
  */
 #include "mg.h"
 
@@ -38,6 +39,8 @@ mg_operation(MgFootprint *fp, MgFinding *finding)
 
 	if (cmd && cmd->subtype == AT_SetUnLogged)
 		return "SET UNLOGGED on";
+	if (finding->rule->cause == MG_CAUSE_CREATE_TABLE_AS)
+		return OidIsValid(fp->target) ? "REFRESH MATERIALIZED VIEW CONCURRENTLY on" : fp->command;
 	return finding->rule->operation;
 }
 
@@ -57,18 +60,44 @@ mg_name(Oid relid)
 	return name ? name : psprintf("%u", relid);
 }
 
+/* " and 3 more tables": those worked on besides the one in the message, if none is named. */
+static const char *
+mg_other_tables(MgFootprint *fp, MgFinding *finding)
+{
+	int others = 0;
+	ListCell *lc;
+
+	foreach(lc, OidIsValid(fp->target) ? NIL : finding->worked)
+	{
+		MgEffect *eff = lfirst(lc);
+
+		others += eff->relid != finding->relid && list_member_ptr(finding->blocked, eff) &&
+				  (eff->relkind == RELKIND_RELATION || eff->relkind == RELKIND_MATVIEW) &&
+				  !mg_effect_exempt(eff);
+	}
+	if (others == 0)
+		return "";
+	return psprintf(" and %d more table%s", others, others == 1 ? "" : "s");
+}
+
 static void
 mg_word_message(MgFootprint *fp, MgFinding *finding)
 {
 	Oid subject = OidIsValid(fp->target) ? fp->target : finding->relid;
+	const char *others = mg_other_tables(fp, finding);
 	const char *seconds = mg_format_seconds(finding->seconds);
 	const char *blocks = mg_lock_blocks(finding->lockmode);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s \"%s\" would block %s ", mg_operation(fp, finding), mg_name(subject),
-					 blocks);
-	if (subject != finding->relid)
+	if (fp->object)
+		appendStringInfo(&buf, "%s \"%s\" would block %s %s \"%s\"%s ", mg_operation(fp, finding),
+						 fp->object, blocks, mg_preposition(blocks), mg_name(finding->relid),
+						 others);
+	else
+		appendStringInfo(&buf, "%s \"%s\"%s would block %s ", mg_operation(fp, finding),
+						 mg_name(subject), others, blocks);
+	if (!fp->object && subject != finding->relid)
 		appendStringInfo(&buf, "%s \"%s\" ", mg_preposition(blocks), mg_name(finding->relid));
 	appendStringInfo(&buf, "for %s%s (%s, %s)", isdigit((unsigned char) *seconds) ? "about " : "",
 					 seconds, mg_format_rows(finding->rows), mg_format_bytes(finding->bytes));
@@ -101,6 +130,8 @@ mg_work_phrase(MgWork work)
 			return "the table is rewritten, and all its indexes are built anew";
 		case MG_WORK_COPY:
 			return "the files are copied";
+		case MG_WORK_FILL:
+			return "new files are filled, and all indexes are built anew";
 		case MG_WORK_BUILD:
 			return "the table is read to build an index";
 		case MG_WORK_SCAN:
@@ -165,6 +196,11 @@ mg_detail_lock(StringInfo buf, MgFootprint *fp, MgFinding *finding)
 									  ? "them, too"
 									  : "reads, too"));
 	}
+	else if (own == NoLock)
+		mg_sentence(buf, psprintf("the statement has nothing to do with \"%s\", but this "
+								  "transaction already holds %s on it%s, which blocks %s",
+								  mg_name(finding->relid), mg_lock_name(finding->held), since,
+								  mg_lock_blocks(finding->held)));
 	else if (finding->held > own)
 		mg_sentence(buf,
 					psprintf("the statement itself needs no more than %s, but this transaction "
@@ -309,6 +345,16 @@ mg_say_override(MgFootprint *fp, StringInfo hint)
 			"To run it anyway: SET migration_guard.override = 'reason'; and RESET it afterwards.");
 }
 
+/*
+ * Does this look like a restore?  Scripts of pg_dump begin with settings that
+ * hardly anybody else uses together.
+ */
+static bool
+mg_looks_like_restore(void)
+{
+	return mg_exempt_application() || (!check_function_bodies && !row_security);
+}
+
 /* All details, the first without its message, which is the primary one. */
 static char *
 mg_all_details(List *findings)
@@ -347,6 +393,11 @@ mg_all_hints(MgFootprint *fp, List *findings, bool blocked)
 		said = lappend(said, makeString(hint));
 		mg_say(&buf, "%s", hint);
 	}
+	if (blocked && mg_looks_like_restore())
+		mg_say(&buf,
+			   "If this is a restore, connect with PGOPTIONS='-c migration_guard.mode=off', as "
+			   "a superuser or as a role that was granted SET ON PARAMETER "
+			   "migration_guard.mode.");
 	if (blocked)
 		mg_say_override(fp, &buf);
 	return buf.data;
@@ -429,6 +480,29 @@ mg_emit(MgFootprint *fp, List *findings)
 					 mg_field(PG_DIAG_CONSTRAINT_NAME, fields.constraint)));
 }
 
+/* ------------------------------------------------------------------------
+ * Counting
+ * ------------------------------------------------------------------------ */
+
+/* One finding of a statement that is about to run. */
+static void
+mg_count_finding(const MgFinding *finding)
+{
+	int rule = finding->rule - mg_rules;
+
+	/* the audit checks rewrites, and counts those itself */
+	if (finding->rule->cause != MG_CAUSE_UNANNOUNCED)
+		mg_stats_count(rule, MG_COUNT_CHECKED);
+	if (finding->overridden)
+		mg_stats_count(rule, MG_COUNT_OVERRIDDEN);
+	else if (finding->verdict == MG_BLOCK)
+		mg_stats_count(rule, MG_COUNT_BLOCKED);
+	else if (finding->verdict == MG_WARN)
+		mg_stats_count(rule, MG_COUNT_WARNED);
+	else if (finding->verdict == MG_LOG)
+		mg_stats_count(rule, MG_COUNT_LOGGED);
+}
+
 /*
  * Say what mg_judge() found: raises an error if the statement is refused, and
  * returns otherwise.  What was overridden goes to the server's log apart from
@@ -441,10 +515,13 @@ mg_report(MgFootprint *fp, List *findings)
 	List *others = NIL;
 	ListCell *lc;
 
+	foreach(lc, fp->passed)
+		mg_count_finding(lfirst(lc));
 	foreach(lc, findings)
 	{
 		MgFinding *finding = lfirst(lc);
 
+		mg_count_finding(finding);
 		if (finding->overridden)
 			overridden = lappend(overridden, finding);
 		else
@@ -454,4 +531,31 @@ mg_report(MgFootprint *fp, List *findings)
 		mg_emit(fp, overridden);
 	if (others != NIL)
 		mg_emit(fp, others);
+}
+
+/*
+ * A table is about to be rewritten, and the audit has compared that with what
+ * was announced for the statement.  NULL: it was announced.  If not, fp has
+ * the one effect that was missed: that is a mistake of the guard, or somebody
+ * has changed the catalog meanwhile.  It is logged whatever the size, and
+ * judged like everything else: raises an error if the rewrite is refused.
+ */
+void
+mg_report_audit(MgFootprint *fp)
+{
+	int rule = mg_rule_find("unannounced_rewrite");
+	MgEffect *eff;
+	MgTask *task;
+
+	mg_stats_count(rule, MG_COUNT_CHECKED);
+	if (fp == NULL)
+		return;
+	mg_stats_count(rule, MG_COUNT_MISPREDICTED);
+	eff = linitial(fp->effects);
+	task = linitial(eff->tasks);
+	ereport(LOG_SERVER_ONLY,
+			errmsg("%s rewrites %s, which migration_guard had not foreseen", fp->command,
+				   mg_qualified_name(eff->relid)),
+			errdetail("The reason: %s.", task->reason));
+	mg_report(fp, mg_judge(fp));
 }

@@ -19,6 +19,7 @@
 
 #define MG_BLOCKING "blocking work"
 #define MG_LEFTOVERS "leftovers"
+#define MG_SELF_AUDIT "self-audit"
 
 /*
  * Is there work on some relation that is not rewritten as well?  The finding
@@ -139,10 +140,26 @@ const MgRule mg_rules[] = {
 	 "plain VACUUM to reuse the space; pg_repack to give it back"},
 	{"cluster", "MG124", MG_BLOCKING, "CLUSTER of", MG_BLOCK, MG_CAUSE_CLUSTER, true, NULL,
 	 mg_advise_cluster, "CLUSTER, which rewrites the table", "pg_repack --order-by"},
+	{"refresh_matview", "MG125", MG_BLOCKING, "REFRESH MATERIALIZED VIEW on", MG_BLOCK,
+	 MG_CAUSE_REFRESH_MATVIEW, true, NULL, mg_advise_refresh_matview,
+	 "REFRESH MATERIALIZED VIEW, which blocks reads while its query runs",
+	 "REFRESH MATERIALIZED VIEW CONCURRENTLY, which needs a unique index"},
+	{"alter_domain", "MG126", MG_BLOCKING, "ALTER DOMAIN", MG_BLOCK, MG_CAUSE_ALTER_DOMAIN, true,
+	 NULL, mg_advise_alter_domain,
+	 "a constraint of a domain, verified on all tables with columns of the domain",
+	 "add it as CHECK ... NOT VALID and leave it so; look for old rows by queries"},
+	{"create_table_as", "MG127", MG_BLOCKING, "CREATE TABLE AS", MG_BLOCK, MG_CAUSE_CREATE_TABLE_AS,
+	 true, NULL, mg_advise_create_table_as,
+	 "a query that is read to its end while the transaction holds strong locks",
+	 "run it in a transaction of its own, before or after the one that holds the locks"},
 	{"invalid_index", "MG601", MG_LEFTOVERS, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
 	 MG_CAUSE_INVALID_INDEX, false, NULL, mg_advise_invalid_index,
 	 "CREATE INDEX IF NOT EXISTS that would skip an invalid index left by a failed build",
 	 "DROP INDEX CONCURRENTLY, then run it again"},
+	{"unannounced_rewrite", "MG701", MG_SELF_AUDIT, "unforeseen rewrite of", MG_BLOCK,
+	 MG_CAUSE_UNANNOUNCED, true, NULL, mg_advise_unannounced_rewrite,
+	 "a rewrite that was not foreseen when the statement was judged",
+	 "run it again, for it is judged by the catalog as it is then; if that does not help, report it"},
 };
 
 const int mg_nrules = lengthof(mg_rules);
@@ -187,6 +204,44 @@ mg_blocked(MgFootprint *fp)
 		MgEffect *eff = lfirst(lc);
 
 		if (mg_effective_lock(fp, eff) >= ShareLock && !mg_effect_exempt(eff))
+			blocked = lappend(blocked, eff);
+	}
+	return blocked;
+}
+
+/*
+ * The same for what runs a query to its end: all that the transaction has
+ * locked before is blocked meanwhile, wherever the query reads.  The lock of
+ * REFRESH CONCURRENTLY itself does not count, for nobody else writes to a
+ * materialized view.
+ */
+static List *
+mg_blocked_by_query(MgFootprint *fp, MgCause cause)
+{
+	List *blocked = NIL;
+	ListCell *lc;
+
+	foreach(lc, mg_blocked(fp))
+	{
+		MgEffect *eff = lfirst(lc);
+
+		if (cause != MG_CAUSE_CREATE_TABLE_AS ||
+			mg_situation_held(fp->script, eff->relid, NULL) >= ShareLock)
+			blocked = lappend(blocked, eff);
+	}
+	foreach(lc, mg_situation_locked(fp->script))
+	{
+		char relkind = get_rel_relkind(lfirst_oid(lc));
+		MgEffect *eff;
+
+		if (mg_effect_find(fp, lfirst_oid(lc)) || relkind == RELKIND_INDEX ||
+			relkind == RELKIND_PARTITIONED_INDEX)
+			continue;
+		eff = palloc0(sizeof(MgEffect));
+		eff->relid = lfirst_oid(lc);
+		eff->relkind = relkind;
+		eff->role = MG_ROLE_OTHER;
+		if (!mg_effect_exempt(eff))
 			blocked = lappend(blocked, eff);
 	}
 	return blocked;
@@ -412,18 +467,21 @@ mg_findings(MgFootprint *fp)
 	for (int i = 0; i < mg_nrules; i++)
 	{
 		const MgRule *rule = &mg_rules[i];
+		List *kept_from = blocked;
 		MgFinding *finding;
 
 		if ((causes & (UINT64CONST(1) << rule->cause)) == 0)
 			continue;
-		if (rule->sized && blocked == NIL)
+		if (rule->cause == MG_CAUSE_REFRESH_MATVIEW || rule->cause == MG_CAUSE_CREATE_TABLE_AS)
+			kept_from = mg_blocked_by_query(fp, rule->cause);
+		if (rule->sized && kept_from == NIL)
 			continue;
 		finding = mg_gather(fp, rule);
 		if (rule->sized)
 		{
 			if (!mg_add_up(finding))
 				continue;
-			finding->blocked = blocked;
+			finding->blocked = kept_from;
 			mg_pick_relation(fp, finding);
 		}
 		else

@@ -18,6 +18,7 @@ typedef struct MgMark
 {
 	const char *savepoint; /* NULL: the transaction itself */
 	int names;
+	int schemas;
 	int gone;
 	int altered;
 	int columns;
@@ -138,6 +139,18 @@ mg_reindex(MgScript *script)
 		/* later entries of a relation are stronger ones */
 		mg_relid_slot(script, lock->relid, true)->lock = lock;
 	}
+}
+
+/* See mg_script.h. */
+void
+mg_script_add_schema(MgScript *script, const char *name, Oid nspid, bool present)
+{
+	MgScriptSchema *entry = palloc(sizeof(MgScriptSchema));
+
+	entry->name = pstrdup(name);
+	entry->nspid = nspid;
+	entry->present = present;
+	script->schemas = lappend(script->schemas, entry);
 }
 
 /* A relation is dropped, or renamed away. */
@@ -276,6 +289,7 @@ mg_push_mark(MgScript *script, const char *savepoint)
 
 	mark->savepoint = savepoint ? pstrdup(savepoint) : NULL;
 	mark->names = list_length(script->names);
+	mark->schemas = list_length(script->schemas);
 	mark->gone = list_length(script->gone);
 	mark->altered = list_length(script->altered);
 	mark->columns = list_length(script->columns);
@@ -291,6 +305,7 @@ static void
 mg_rewind(MgScript *script, MgMark *mark)
 {
 	script->names = list_truncate(script->names, mark->names);
+	script->schemas = list_truncate(script->schemas, mark->schemas);
 	script->gone = list_truncate(script->gone, mark->gone);
 	script->altered = list_truncate(script->altered, mark->altered);
 	script->columns = list_truncate(script->columns, mark->columns);
@@ -463,6 +478,13 @@ mg_script_end(MgScript *script)
 	AtEOXact_GUC(false, script->state->guc_level);
 }
 
+/* Are relations that the statement locks made of something else afterwards? */
+static bool
+mg_changes_definitions(Node *stmt)
+{
+	return !IsA(stmt, LockStmt) && !IsA(stmt, TruncateStmt) && !IsA(stmt, VacuumStmt);
+}
+
 /*
  * A statement is done.  fp is its footprint, or NULL if it has none.  What is
  * kept is copied.
@@ -473,6 +495,7 @@ mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 	MemoryContext caller = MemoryContextSwitchTo(script->state->context);
 	ListCell *lc;
 
+	script->started = true;
 	if (IsA(stmt, TransactionStmt))
 		mg_script_transaction(script, (TransactionStmt *) stmt);
 	else if (IsA(stmt, VariableSetStmt))
@@ -482,6 +505,7 @@ mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 
 	if (fp)
 	{
+		mg_script_removed(script, fp->removed);
 		/* also after a rollback: what is not proven for sure is not counted on */
 		script->dropped = list_concat_unique_oid(script->dropped, fp->dropped);
 		foreach(lc, fp->effects)
@@ -489,7 +513,7 @@ mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 			MgEffect *eff = lfirst(lc);
 
 			mg_script_add_lock(script, eff->relid, eff->lockmode, fp->command);
-			if (eff->lockmode >= ShareUpdateExclusiveLock &&
+			if (eff->lockmode >= ShareUpdateExclusiveLock && mg_changes_definitions(stmt) &&
 				(eff->role == MG_ROLE_TARGET || eff->role == MG_ROLE_CHILD))
 				mg_script_add_altered(script, eff->relid);
 		}

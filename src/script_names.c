@@ -92,6 +92,15 @@ mg_path_position(Oid nspid)
 	return length;
 }
 
+/* How many schemas are searched. */
+static int
+mg_path_length(void)
+{
+	Oid path[MG_MAX_PATH];
+
+	return mg_search_path(path, MG_MAX_PATH);
+}
+
 /* Is the script's relation what an unqualified name finds, rather than what the catalogs know? */
 static bool
 mg_found_first(MgScript *script, const MgScriptName *entry)
@@ -102,9 +111,11 @@ mg_found_first(MgScript *script, const MgScriptName *entry)
 	if (entry->temporary)
 		return true;
 	other = mg_unless_gone(script, RelnameGetRelid(entry->name));
-	if (!OidIsValid(other))
-		return true;
 	nspid = entry->schema ? get_namespace_oid(entry->schema, true) : InvalidOid;
+
+	/* of a schema that does not exist yet, nobody knows whether search_path will find it */
+	if (!OidIsValid(other))
+		return !OidIsValid(nspid) || mg_path_position(nspid) < mg_path_length();
 	return OidIsValid(nspid) &&
 		   mg_path_position(nspid) <= mg_path_position(get_rel_namespace(other));
 }
@@ -160,4 +171,103 @@ mg_script_resolve(MgScript *script, const RangeVar *rv)
 	if (entry)
 		return entry->present ? entry->relid : InvalidOid;
 	return mg_catalog_relation(script, rv);
+}
+
+/* The schema that a name leads to after the script so far, palloc'd; NULL: nobody knows. */
+char *
+mg_script_schema_of(MgScript *script, const RangeVar *rv)
+{
+	MgScriptName *entry = mg_find_name(script, rv);
+	Oid relid;
+
+	if (entry)
+		return entry->schema ? pstrdup(entry->schema) : NULL;
+	relid = mg_catalog_relation(script, rv);
+	if (OidIsValid(relid))
+		return get_namespace_name(get_rel_namespace(relid));
+	return rv->schemaname ? pstrdup(rv->schemaname) : NULL;
+}
+
+static RangeVar *
+mg_entry_name(const MgScriptName *entry)
+{
+	return makeRangeVar(pstrdup(entry->schema), pstrdup(entry->name), -1);
+}
+
+/* The name that an existing relation has after the script so far; NULL: it is gone. */
+RangeVar *
+mg_script_name_of(MgScript *script, Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return NULL;
+	if (!mg_script_gone(script, relid))
+		return makeRangeVar(get_namespace_name(get_rel_namespace(relid)), name, -1);
+	for (int i = list_length(script->names) - 1; i >= 0; i--)
+	{
+		MgScriptName *entry = list_nth(script->names, i);
+		RangeVar *rv;
+
+		if (entry->relid != relid || !entry->present || entry->schema == NULL)
+			continue;
+		rv = mg_entry_name(entry);
+		if (mg_script_resolve(script, rv) == relid)
+			return rv;
+	}
+	return NULL;
+}
+
+/* Of RangeVar: what the script has made in a schema, or put there. */
+List *
+mg_script_names_in(MgScript *script, const char *schema)
+{
+	List *result = NIL;
+	ListCell *lc;
+
+	foreach(lc, script->names)
+	{
+		MgScriptName *entry = lfirst(lc);
+		RangeVar *rv;
+
+		if (!entry->present || entry->temporary || entry->schema == NULL ||
+			strcmp(entry->schema, schema) != 0)
+			continue;
+		rv = mg_entry_name(entry);
+		if (mg_find_name(script, rv) == entry)
+			result = lappend(result, rv);
+	}
+	return result;
+}
+
+/* What the script has done to schemas of this name last, or NULL. */
+static MgScriptSchema *
+mg_find_schema(MgScript *script, const char *schema)
+{
+	for (int i = list_length(script->schemas) - 1; i >= 0; i--)
+	{
+		MgScriptSchema *entry = list_nth(script->schemas, i);
+
+		if (strcmp(entry->name, schema) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+/* Is there a schema of this name after the script so far? */
+bool
+mg_script_schema_exists(MgScript *script, const char *schema)
+{
+	MgScriptSchema *entry = mg_find_schema(script, schema);
+
+	return entry ? entry->present : OidIsValid(get_namespace_oid(schema, true));
+}
+
+/* The existing schema that has this name after the script so far, or InvalidOid. */
+Oid
+mg_script_schema_oid(MgScript *script, const char *schema)
+{
+	MgScriptSchema *entry = mg_find_schema(script, schema);
+
+	return entry ? entry->nspid : get_namespace_oid(schema, true);
 }

@@ -2,9 +2,9 @@
  * script_objects.c
  *
  * Owns what a statement of a script leaves behind for those after it: the
- * relations it makes, renames and drops, with the indexes and sequences that
- * come along, and the constraints it adds to existing tables, under the names
- * that core would choose.
+ * relations it makes, with the indexes and sequences that come along, and the
+ * constraints it adds to existing tables, under the names that core would
+ * choose.  What it renames, moves and drops is followed by script_moves.c.
  */
 #include "mg_script.h"
 
@@ -167,10 +167,8 @@ static void
 mg_made_beside(MgScript *script, const RangeVar *table, char *name)
 {
 	RangeVar rv = *table;
-	Oid relid = mg_script_resolve(script, table);
 
-	if (OidIsValid(relid))
-		rv.schemaname = get_namespace_name(get_rel_namespace(relid));
+	rv.schemaname = mg_script_schema_of(script, table);
 	rv.relname = name;
 	mg_made(script, &rv);
 }
@@ -294,115 +292,6 @@ mg_made_by_select(MgScript *script, SelectStmt *stmt)
 }
 
 /* ------------------------------------------------------------------------
- * What statements rename, move and drop
- * ------------------------------------------------------------------------ */
-
-/* The name is free now, and the relation behind it is called otherwise or dropped. */
-static void
-mg_unname(MgScript *script, const RangeVar *rv, Oid relid)
-{
-	mg_script_add_name(script, rv, InvalidOid, false);
-	if (OidIsValid(relid))
-		mg_script_add_gone(script, relid);
-}
-
-/* Schema of an existing relation, or what is written, or NULL. */
-static char *
-mg_schema_of(const RangeVar *rv, Oid relid)
-{
-	return OidIsValid(relid) ? get_namespace_name(get_rel_namespace(relid)) : rv->schemaname;
-}
-
-/* The relation is found under another name from now on. */
-static void
-mg_renamed(MgScript *script, const RangeVar *rv, char *schema, char *name)
-{
-	Oid relid = mg_script_resolve(script, rv);
-	bool created = mg_script_creates(script, rv);
-	RangeVar before = *rv;
-	RangeVar after = *rv;
-
-	if (!OidIsValid(relid) && !created)
-		return;
-	before.schemaname = mg_schema_of(rv, relid);
-	after.schemaname = schema ? schema : before.schemaname;
-	if (name)
-		after.relname = name;
-	mg_unname(script, &before, relid);
-	mg_script_add_name(script, &after, relid, true);
-}
-
-static void
-mg_renamed_by(MgScript *script, RenameStmt *stmt)
-{
-	switch (stmt->renameType)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_SEQUENCE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_FOREIGN_TABLE:
-			mg_renamed(script, stmt->relation, NULL, stmt->newname);
-			break;
-		case OBJECT_COLUMN:
-			if (OidIsValid(mg_script_resolve(script, stmt->relation)))
-				mg_script_add_column(script, mg_script_resolve(script, stmt->relation),
-									 stmt->newname);
-			break;
-		default:
-			break;
-	}
-}
-
-static void
-mg_dropped_by(MgScript *script, DropStmt *stmt)
-{
-	ListCell *lc;
-
-	switch (stmt->removeType)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_SEQUENCE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_FOREIGN_TABLE:
-			break;
-		default:
-			return;
-	}
-	foreach(lc, stmt->objects)
-	{
-		List *names = lfirst_node(List, lc);
-		RangeVar *rv;
-		Oid relid;
-
-		if (list_length(names) > 3)
-			continue;
-		rv = makeRangeVarFromNameList(names);
-		relid = mg_script_resolve(script, rv);
-		rv->schemaname = mg_schema_of(rv, relid);
-		mg_unname(script, rv, relid);
-	}
-}
-
-/* LOCK TABLE: what it holds matters to those after it. */
-static void
-mg_locked_by(MgScript *script, LockStmt *stmt)
-{
-	ListCell *lc;
-
-	foreach(lc, stmt->relations)
-	{
-		Oid relid = mg_script_resolve(script, lfirst_node(RangeVar, lc));
-
-		if (OidIsValid(relid))
-			mg_script_add_lock(script, relid, stmt->mode, "LOCK TABLE");
-	}
-}
-
-/* ------------------------------------------------------------------------
  * All of them
  * ------------------------------------------------------------------------ */
 
@@ -412,6 +301,8 @@ mg_made_schema(MgScript *script, CreateSchemaStmt *stmt)
 {
 	ListCell *lc;
 
+	if (stmt->schemaname && !mg_script_schema_exists(script, stmt->schemaname))
+		mg_script_add_schema(script, stmt->schemaname, InvalidOid, true);
 	foreach(lc, stmt->schemaElts)
 	{
 		Node *element = copyObject(lfirst(lc));
@@ -450,17 +341,25 @@ mg_changes_more(NodeTag tag)
 		case T_CompositeTypeStmt:
 		case T_CreateAmStmt:
 		case T_CreateCastStmt:
+		case T_CreateConversionStmt:
 		case T_CreateDomainStmt:
 		case T_CreateEnumStmt:
+		case T_CreateEventTrigStmt:
 		case T_CreateExtensionStmt:
+		case T_CreateFdwStmt:
+		case T_CreateForeignServerStmt:
 		case T_CreateFunctionStmt:
 		case T_CreateOpClassStmt:
 		case T_CreateOpFamilyStmt:
 		case T_CreatePLangStmt:
 		case T_CreateRangeStmt:
+		case T_CreateRoleStmt:
 		case T_CreateTableSpaceStmt:
+		case T_CreateTransformStmt:
+		case T_CreateUserMappingStmt:
 		case T_DefineStmt:
 		case T_DoStmt:
+		case T_DropOwnedStmt:
 			return true;
 		default:
 			return false;
@@ -468,7 +367,7 @@ mg_changes_more(NodeTag tag)
 }
 
 /*
- * Take note of what a statement makes, renames, drops or locks by name.
+ * Take note of what a statement makes, renames or drops by name.
  * Called in the script's memory context.
  */
 void
@@ -504,18 +403,9 @@ mg_script_objects(MgScript *script, Node *stmt)
 			mg_made_schema(script, (CreateSchemaStmt *) stmt);
 			break;
 		case T_RenameStmt:
-			mg_renamed_by(script, (RenameStmt *) stmt);
-			break;
 		case T_AlterObjectSchemaStmt:
-			if (((AlterObjectSchemaStmt *) stmt)->relation)
-				mg_renamed(script, ((AlterObjectSchemaStmt *) stmt)->relation,
-						   ((AlterObjectSchemaStmt *) stmt)->newschema, NULL);
-			break;
 		case T_DropStmt:
-			mg_dropped_by(script, (DropStmt *) stmt);
-			break;
-		case T_LockStmt:
-			mg_locked_by(script, (LockStmt *) stmt);
+			mg_script_moves(script, stmt);
 			break;
 		default:
 			if (mg_changes_more(nodeTag(stmt)))

@@ -175,6 +175,39 @@ mg_really_held(Oid relid, const char **since)
 }
 
 /*
+ * Relations that this transaction, or the script so far, keeps others from
+ * writing to, as far as judged statements have locked them.
+ */
+List *
+mg_situation_locked(struct MgScript *script)
+{
+	List *result = NIL;
+	HASH_SEQ_STATUS status;
+	MgTaken *taken;
+	ListCell *lc;
+
+	foreach(lc, script ? script->locks : NIL)
+	{
+		MgScriptLock *lock = lfirst(lc);
+
+		if (lock->lockmode >= ShareLock)
+			result = list_append_unique_oid(result, lock->relid);
+	}
+	if (mg_taken != NULL && (script == NULL || script->live))
+	{
+		hash_seq_init(&status, mg_taken);
+		while ((taken = hash_seq_search(&status)) != NULL)
+		{
+			if (taken->key.lockmode >= ShareLock &&
+				mg_really_held(taken->key.relid, NULL) >= ShareLock)
+				result = list_append_unique_oid(result, taken->key.relid);
+		}
+	}
+	list_sort(result, list_oid_cmp);
+	return result;
+}
+
+/*
  * The strongest lock held on a relation before the statement takes its own:
  * by this transaction, or in a dry run also by the script so far.  NoLock if
  * it is weaker than ShareUpdateExclusiveLock.  *since (may be NULL) is the

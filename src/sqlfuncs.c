@@ -17,7 +17,7 @@ typedef struct MgSilence
 	const char *command;
 	int first; /* number of the first statement */
 	int count;
-	bool code; /* DO or CALL: nobody can know */
+	bool code; /* DO, CALL, or the script of an extension: nobody can know */
 } MgSilence;
 
 /* A dry run. */
@@ -117,18 +117,11 @@ mg_may_matter(Node *stmt)
 		case T_AlterExtensionStmt:
 		case T_AlterObjectSchemaStmt:
 		case T_AlterOwnerStmt:
-		case T_AlterPolicyStmt:
-		case T_AlterPublicationStmt:
 		case T_AlterSeqStmt:
 		case T_AlterTableStmt:
 		case T_AlterTypeStmt:
 		case T_CallStmt:
-		case T_CommentStmt:
 		case T_CreateExtensionStmt:
-		case T_CreatePolicyStmt:
-		case T_CreatePublicationStmt:
-		case T_CreateStatsStmt:
-		case T_CreateTrigStmt:
 		case T_DoStmt:
 		case T_DropOwnedStmt:
 		case T_DropStmt:
@@ -136,12 +129,8 @@ mg_may_matter(Node *stmt)
 		case T_ReassignOwnedStmt:
 		case T_RefreshMatViewStmt:
 		case T_RenameStmt:
-		case T_RuleStmt:
-		case T_SecLabelStmt:
 		case T_TruncateStmt:
 			return true;
-		case T_ViewStmt:
-			return ((ViewStmt *) stmt)->replace;
 		default:
 			return false;
 	}
@@ -173,7 +162,8 @@ mg_note_silence(MgDryRun *run, Node *stmt)
 	silence->command = command;
 	silence->first = run->number;
 	silence->count = 1;
-	silence->code = IsA(stmt, DoStmt) || IsA(stmt, CallStmt);
+	silence->code = IsA(stmt, DoStmt) || IsA(stmt, CallStmt) || IsA(stmt, AlterExtensionStmt) ||
+					IsA(stmt, CreateExtensionStmt);
 	run->silences = lappend(run->silences, silence);
 	MemoryContextSwitchTo(caller);
 }
@@ -235,7 +225,7 @@ mg_concurrent_name(MgFootprint *fp)
 static void
 mg_check_block(MgDryRun *run, MgFootprint *fp)
 {
-	if (fp->concurrent && run->block_written)
+	if ((fp->concurrent || fp->no_block) && run->block_written)
 		mg_problem(fp, ERRCODE_ACTIVE_SQL_TRANSACTION, "%s cannot run inside a transaction block",
 				   mg_concurrent_name(fp));
 }
@@ -391,7 +381,7 @@ mg_emit_effect(MgDryRun *run, MgFootprint *fp, MgEffect *eff)
 {
 	Datum values[12];
 	bool nulls[12] = {0};
-	bool copied = mg_has_work(eff, MG_WORK_COPY);
+	bool copied = mg_has_work(eff, MG_WORK_COPY) || mg_has_work(eff, MG_WORK_FILL);
 	bool rewritten = mg_has_work(eff, MG_WORK_REWRITE);
 	int builds = mg_count_builds(eff);
 

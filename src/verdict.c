@@ -115,6 +115,8 @@ mg_judge(MgFootprint *fp)
 		mg_decide(finding);
 		if (finding->verdict > MG_ALLOW)
 			judged = lappend(judged, finding);
+		else
+			fp->passed = lappend(fp->passed, finding);
 	}
 	list_sort(judged, mg_worse);
 	foreach(lc, judged)

@@ -6,8 +6,9 @@
 # the system and several runs do not disturb each other.
 #
 # Sourced by bash scripts; they then call, in this order:
-#   mg_packages PACKAGE...     installs what is missing, or says how and exits
-#   mg_workspace NAME          sets $work, a temporary directory, removed at exit
+#   mg_packages PACKAGE...     installs what is missing, or says how and exits; with
+#                              PACKAGES=no it does nothing
+#   mg_workspace NAME [DIR]    sets $work, a temporary directory, removed at exit
 #   mg_server                  sets $server and $bindir: the private PostgreSQL
 #   mg_copy                    copies the tree to $work/src
 #   mg_build [VARIABLE=VALUE]  builds the extension there and installs it in $server
@@ -23,6 +24,8 @@ mg_pg_config=${PG_CONFIG:-}
 mg_major=15
 # shellcheck disable=SC2034		# for the scripts that source this
 mg_server_packages="postgresql-$mg_major postgresql-server-dev-$mg_major gcc libc6-dev make"
+# shellcheck disable=SC2034
+mg_test_packages="libtap-parser-sourcehandler-pgtap-perl libipc-run-perl python3-django python3-psycopg2"
 
 # The caller's PostgreSQL and make settings are none of ours.
 while read -r mg_name; do
@@ -56,6 +59,7 @@ mg_packages()
 {
 	local package missing=() log status install
 	command -v dpkg-query >/dev/null || return 0	# not Debian: trust what is there
+	[ "${PACKAGES:-}" != no ] || return 0		# nor where the caller says that all is there
 	for package in "$@"; do
 		case $package in
 			# another server was chosen: it brings its own packages
@@ -88,14 +92,14 @@ apt-get update && $install"
 
 mg_workspace()
 {
-	work=$(mktemp -d "/tmp/mg-$1.XXXXXX") || exit 1
+	work=$(mktemp -d "${2:-/tmp}/mg-$1.XXXXXX") || exit 1
 	trap mg_cleanup EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	if [ "$(id -u)" = 0 ]; then
-		id postgres >/dev/null 2>&1 || mg_die "there is no user \"postgres\" to run servers as"
-		mg_user=postgres
+		mg_user=${mg_user:-postgres}
+		id "$mg_user" >/dev/null 2>&1 || mg_die "there is no user \"$mg_user\" to run servers as"
 	else
 		mg_user=$(id -un)
 	fi
@@ -118,7 +122,7 @@ mg_as()
 }
 
 # The same in the background and in a process group of its own, within a limit
-# of time; its output is shown and kept.  LIMIT LOG COMMAND...
+# of time; its output is kept and, unless QUIET is set, shown.  LIMIT LOG COMMAND...
 mg_run()
 {
 	local limit=$1 log=$2 status
@@ -126,7 +130,7 @@ mg_run()
 	: >"$log"
 	timeout -k 30 "$limit" "${mg_as[@]}" "$@" </dev/null >"$log" 2>&1 &
 	mg_child=$!
-	tail -f -n +1 -s 0.2 --pid="$mg_child" "$log"
+	[ -n "${QUIET:-}" ] || tail -f -n +1 -s 0.2 --pid="$mg_child" "$log"
 	wait "$mg_child"
 	status=$?
 	mg_child=
@@ -186,11 +190,17 @@ mg_server()
 		TMPDIR="$work/tmp" PATH="$bindir:$PATH")
 }
 
+# Copy the tree, without what is built in it, to a new directory.
+mg_tree()
+{
+	mkdir "$1" &&
+		tar -C "$mg_top" --exclude=./.git --exclude='./tmp_check*' --exclude='*.o' \
+			--exclude='*.so' --exclude='*.bc' -cf - . | tar -C "$1" --no-same-owner -xf -
+}
+
 mg_copy()
 {
-	mkdir "$work/src"
-	tar -C "$mg_top" --exclude=./.git --exclude='./tmp_check*' --exclude='*.o' --exclude='*.so' \
-		--exclude='*.bc' -cf - . | tar -C "$work/src" --no-same-owner -xf -
+	mg_tree "$work/src"
 	mg_give "$work/src"
 	mg_make=(make -s -C "$work/src" PG_CONFIG="$bindir/pg_config" with_llvm=no)
 }

@@ -170,7 +170,7 @@ class Effect:
         return ', '.join(parts)
 
 
-Relation = collections.namedtuple('Relation', 'oid name kind file space table visible numscans')
+Relation = collections.namedtuple('Relation', 'oid name kind file space table visible numscans bytes')
 Outcome = collections.namedtuple('Outcome', 'effects messages error text notes')
 
 
@@ -178,7 +178,8 @@ def snapshot(conn, xact=True):
     """User relations (no TOAST) by OID, with file numbers and scan counters."""
     rows = run(conn, """
         select c.oid, c.relname, c.relkind, c.relfilenode, c.reltablespace, coalesce(i.indrelid, 0),
-               pg_table_is_visible(c.oid), pg_stat_get_%snumscans(c.oid)
+               pg_table_is_visible(c.oid), pg_stat_get_%snumscans(c.oid),
+               case when c.relkind in ('r', 'm') then pg_relation_size(c.oid) end
           from pg_class c left join pg_index i on i.indexrelid = c.oid
          where c.oid >= %d and c.relnamespace::regnamespace::text !~ '^pg_toast'"""
                % ('xact_' if xact else '', FIRST_USER_OID))
@@ -223,6 +224,15 @@ def table_named(before, name):
     return oids[0] if oids else None
 
 
+def emptied(before, after, messages, statement):
+    """OIDs of tables that were given new, empty files without a look at the old ones: no rewrite,
+    and their indexes are as empty."""
+    if not re.search(r'\btruncate\b|\bwith no data\b', statement, re.I):
+        return set()
+    return {oid for oid, rel in after.items() if rel.bytes == 0 and oid in before
+            and 'rewriting table "%s"' % rel.name not in messages}
+
+
 def built_by_files(before, after, messages):
     """{table: number of index files that are new}, and the set of indexes merely moved."""
     files = {r.file for r in before.values() if r.kind == 'i'}
@@ -240,9 +250,10 @@ def built_by_files(before, after, messages):
     return built, moved
 
 
-def observed_effects(before, after, locks, held, messages):
+def observed_effects(before, after, locks, held, messages, statement=''):
     """Puts the observations together: ({oid: Effect}, notes about contradictions)."""
     effects = collections.defaultdict(Effect)
+    empty = emptied(before, after, messages, statement)
     notes = []
     for oid, mode in locks.items():
         if oid in before:
@@ -252,20 +263,22 @@ def observed_effects(before, after, locks, held, messages):
             effects[oid].lock = HELD
     for oid, rel in after.items():
         old = before.get(oid)
-        if old is None:
+        if old is None or oid in empty or old.table in empty:
             continue
         if rel.kind in 'rm' and rel.file != old.file:
             effects[oid].rewrite = True
         if rel.numscans > old.numscans:
             effects[old.table or oid].scan = True
     built, moved = built_by_files(before, after, messages)
+    for oid in empty:
+        built.pop(oid, None)
     for oid in moved:
         effects[oid].rewrite = True
     said = collections.Counter()
     for text in messages:
         match = re.match(r'(rewriting|verifying) table "([^"]+)"|building index "([^"]+)" on table "([^"]+)"', text)
         oid = match and table_named(before, match.group(2) or match.group(4))
-        if not oid:
+        if not oid or oid in empty:
             continue
         if match.group(3):
             said[oid] += 1
@@ -312,7 +325,7 @@ def observe_inside(conn, watcher, case, predict):
         locks = {oid: mode for oid, mode in locks.items() if held.get(oid) != mode}
         run(conn, 'reset role')
         messages = messages_of(conn)
-        effects, notes = observed_effects(before, snapshot(conn), locks, held, messages)
+        effects, notes = observed_effects(before, snapshot(conn), locks, held, messages, case.statement)
         return before, prediction, Outcome(effects, messages, None, '', notes)
     finally:
         if not conn.closed:
@@ -325,7 +338,8 @@ def observe_inside(conn, watcher, case, predict):
 class Blocker:
     """Holds ShareUpdateExclusiveLock on one relation until the statement is seen waiting for it."""
 
-    KINDS = {'i': 'index', 'I': 'index', 'm': 'materialized view', 'v': 'view', 'f': 'foreign table'}
+    KINDS = {'i': 'index', 'I': 'index', 'm': 'materialized view', 'v': 'view', 'f': 'foreign table',
+             'S': 'sequence'}
 
     def __init__(self, dbname, rel, patient):
         self.dbname, self.rel, self.patient = dbname, rel, patient
@@ -383,7 +397,7 @@ def neighbourhood(conn, before, case, prediction):
     edges = run(conn, EDGES)
     for _ in range(3):
         start |= {b for a, b in edges if a in start} | {a for a, b in edges if b in start}
-    return [before[oid] for oid in sorted(start) if oid in before and before[oid].kind in 'rpmiIvf'][:70]
+    return [before[oid] for oid in sorted(start) if oid in before and before[oid].kind in 'rpmiIvfS'][:70]
 
 
 def watch(watcher, pid, thread, blockers):
@@ -442,7 +456,8 @@ def observe_outside(server, case, predict):
             return before, prediction, Outcome(observed_effects(before, {}, {}, {}, messages)[0], messages,
                                                failure[0].pgcode, str(failure[0]).strip(), [])
         run(conn, 'select pg_stat_force_next_flush()')
-        effects, notes = observed_effects(before, snapshot(conn, xact=False), locks, {}, messages)
+        effects, notes = observed_effects(before, snapshot(conn, xact=False), locks, {}, messages,
+                                          case.statement)
         return before, prediction, Outcome(effects, messages, None, '', notes)
     finally:
         for blocker in blockers:

@@ -20,7 +20,7 @@ use MgTest;
 use Test::More;
 
 # What ends a case's advice without being a part of it.
-my $statement = qr/^(?:ALTER|BEGIN|COMMIT|CREATE|DO|DROP|REINDEX|SELECT|VACUUM)\b/;
+my $statement = qr/^(?:ALTER|BEGIN|COMMIT|CREATE|DO|DROP|REFRESH|REINDEX|SELECT|VACUUM)\b/;
 
 my $table = <<'EOM';
 CREATE TABLE big (id bigint NOT NULL, a int, b varchar(20), c text, n int NOT NULL, p_id bigint,
@@ -100,6 +100,29 @@ b;' AND a > 0},
 		setup => "$table CREATE INDEX big_a ON big (a);",
 		sql => q{REINDEX (VERBOSE) INDEX big_a},
 		check => q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'big_a'::regclass},
+	},
+	{
+		name => 'alter_domain, ADD CONSTRAINT',
+		state => 'MG126',
+		setup => "CREATE DOMAIN \"Odd\" AS int; CREATE DOMAIN odder AS \"Odd\"; $table
+  ALTER TABLE big ALTER a TYPE \"Odd\", ALTER n TYPE odder;",
+		sql => q{ALTER DOMAIN "Odd" ADD CHECK (VALUE IS NULL OR abs(VALUE) > 0)},
+		check => q{SELECT NOT convalidated FROM pg_constraint WHERE conname = 'Odd_check'},
+	},
+	{
+		name => 'alter_domain, SET NOT NULL',
+		state => 'MG126',
+		setup => "CREATE DOMAIN odd AS int; $table ALTER TABLE big ALTER a TYPE odd;",
+		sql => q{ALTER DOMAIN odd SET NOT NULL},
+		check => q{SELECT NOT convalidated FROM pg_constraint WHERE conname = 'odd_not_null'},
+	},
+	{
+		name => 'alter_domain, VALIDATE CONSTRAINT',
+		state => 'MG126',
+		setup => "CREATE DOMAIN odd AS int; ALTER DOMAIN odd ADD CONSTRAINT c CHECK (VALUE > 0) NOT VALID;
+  $table ALTER TABLE big ALTER a TYPE odd;",
+		sql => q{ALTER DOMAIN odd VALIDATE CONSTRAINT c},
+		check => q{SELECT NOT convalidated FROM pg_constraint WHERE conname = 'c'},
 	},
 	{
 		name => 'reindex of a table',
@@ -463,7 +486,7 @@ CREATE TABLE cand AS SELECT i AS k, 1::bigint AS p_id FROM generate_series(4000,
 ANALYZE parent, part, cand;",
 		sql => q{ALTER TABLE part ATTACH PARTITION cand FOR VALUES FROM (4000) TO (7000)},
 		check => q{SELECT count(*) = 2 AND bool_and(conparentid <> 0) FROM pg_constraint
-  WHERE conrelid = 'cand'::regclass},
+  WHERE conrelid = 'cand'::regclass AND contype IN ('p', 'f')},
 	},
 	{
 		name => 'detach_partition of a referenced table',
@@ -506,6 +529,38 @@ ANALYZE r, f;",
 		state => 'MG123',
 		sql => q{VACUUM FULL big},
 		check => q{SELECT true},
+	},
+	{
+		name => 'refresh_matview with a unique index',
+		state => 'MG125',
+		setup => "$table CREATE MATERIALIZED VIEW mv AS SELECT id, a FROM big;
+CREATE UNIQUE INDEX mv_id ON mv (id); INSERT INTO big (id, n) VALUES (0, 0);",
+		sql => q{REFRESH MATERIALIZED VIEW mv},
+		check => q{SELECT count(*) = 3001 FROM mv},
+	},
+	{
+		name => 'refresh_matview without, GROUP BY, in a transaction',
+		state => 'MG125',
+		setup => qq{$table CREATE MATERIALIZED VIEW "M v" AS SELECT count(*), p_id AS "The id", b FROM big GROUP BY p_id, b;
+INSERT INTO big (id, n, p_id) VALUES (0, 0, 101);},
+		sql => q{BEGIN; REFRESH MATERIALIZED VIEW "M v"},
+		check => q{SELECT (SELECT count(*) = 3001 FROM "M v")
+  AND (SELECT count(*) = 1 FROM pg_index WHERE indrelid = '"M v"'::regclass AND indisunique AND indnatts = 2)},
+	},
+	{
+		name => 'refresh_matview without, primary key of the only table',
+		state => 'MG125',
+		setup => "$table ALTER TABLE big ADD PRIMARY KEY (id, n);
+CREATE MATERIALIZED VIEW mv AS SELECT a, n AS x, id AS y FROM big WHERE a > 0;",
+		sql => q{REFRESH MATERIALIZED VIEW mv},
+		check => q{SELECT count(*) = 1 FROM pg_index WHERE indrelid = 'mv'::regclass AND indisunique AND indnatts = 2},
+	},
+	{
+		name => 'refresh_matview without, by statistics',
+		state => 'MG125',
+		setup => "$table CREATE MATERIALIZED VIEW mv AS SELECT p_id, id FROM big; ANALYZE mv;",
+		sql => q{REFRESH MATERIALIZED VIEW mv},
+		check => q{SELECT count(*) = 1 FROM pg_index WHERE indrelid = 'mv'::regclass AND indisunique},
 	},
 	{
 		name => 'invalid_index',

@@ -37,6 +37,12 @@ CREATE INDEX big_a ON big (a);
 CREATE MATERIALIZED VIEW mv AS SELECT g AS a FROM generate_series(1, 2000) g;
 ALTER TABLE big ADD CONSTRAINT big_pos CHECK (a > 0) NOT VALID;
 ALTER TABLE ref ADD CONSTRAINT ref_again FOREIGN KEY (big_id) REFERENCES big NOT VALID;
+CREATE FUNCTION three() RETURNS text LANGUAGE sql AS 'SELECT text $$3$$';
+ALTER TABLE lone ALTER v SET DEFAULT three();
+CREATE ROLE bystander;
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere.apart (a int);
+ALTER TABLE elsewhere.apart OWNER TO bystander;
 DO $$
 BEGIN
 	FOR i IN 1 .. 400 LOOP
@@ -72,6 +78,13 @@ my @cases = (
 	[ 'big', 'CLUSTER big USING big_a', 'MG124' ],
 	[ 'big', 'ALTER TABLE big RENAME TO bigger', '' ],
 	[ 'mv', 'CREATE INDEX ON mv (a)', 'MG121' ],
+
+	# the statement names no relation, or moves one
+	[ 'lone', 'DROP FUNCTION three() CASCADE', '' ],
+	[ 'lone', 'ALTER TABLE lone SET SCHEMA elsewhere', '' ],
+	[ 'elsewhere.apart', 'DROP SCHEMA elsewhere CASCADE', '' ],
+	[ 'elsewhere.apart', 'DROP OWNED BY bystander', '' ],
+	[ 'elsewhere.apart', 'REASSIGN OWNED BY bystander TO CURRENT_USER', '' ],
 
 	# only the other side of a foreign key is locked
 	[ 'big', 'ALTER TABLE ref ADD FOREIGN KEY (big_id) REFERENCES big', 'MG105' ],

@@ -183,6 +183,13 @@ INSERT INTO mal.p SELECT i, i, i FROM generate_series(1, 6000) i;
 CREATE INDEX p_1_expr ON mal.p_1 ((a + mal.f(1)));
 CREATE TABLE mal.q (a int, b int, c text, CHECK (mal.f(1) > 0 AND a IS NOT NULL AND a >= 7000 AND a < 8000));
 INSERT INTO mal.q SELECT i, i, i FROM generate_series(7000, 7900) i;
+CREATE TABLE mal.src (a int, b int);
+INSERT INTO mal.src SELECT i, i FROM generate_series(1, 2000) i;
+CREATE INDEX src_pred ON mal.src (a) WHERE mal.f(1) > 0;
+CREATE MATERIALIZED VIEW mal.mv AS SELECT mal.f(a) AS a FROM mal.src WHERE mal.f(1) > 0;
+CREATE UNIQUE INDEX ON mal.mv (a);
+CREATE VIEW mal.vw AS SELECT * FROM mal.src WHERE mal.f(1) > 0;
+CREATE TABLE mal.typed (c mal.comp);
 INSERT INTO mal.armed VALUES (true);
 COMMIT;
 EOM
@@ -224,6 +231,17 @@ my @traps = (
 	'DROP TABLE mal.t',
 	'ALTER TABLE mal.t VALIDATE CONSTRAINT proof',
 	'CREATE TABLE mal.n (LIKE mal.t INCLUDING ALL); ALTER TABLE mal.n ALTER b SET NOT NULL',
+	'REFRESH MATERIALIZED VIEW mal.mv',
+	'REFRESH MATERIALIZED VIEW CONCURRENTLY mal.mv',
+	'CREATE TABLE mal.n AS SELECT * FROM mal.src WHERE a = mal.f(2)',
+	'CREATE TABLE mal.n AS SELECT a FROM mal.src WHERE a > 5',
+	'CREATE TABLE mal.n AS SELECT mal.v(1) AS a',
+	'SELECT a INTO mal.n FROM mal.vw',
+	'CREATE MATERIALIZED VIEW mal.n AS SELECT mal.f(1) AS a FROM pg_class',
+	q{CREATE TABLE mal.n AS SELECT '(1)'::mal.comp AS a},
+	q{CREATE TABLE mal.n AS SELECT '{1}'::mal.checked[] AS a},
+	q{CREATE TABLE mal.n AS SELECT 1::mal.checked AS a},
+	q{CREATE TABLE mal.n AS SELECT c FROM mal.typed UNION ALL SELECT '(1)'},
 );
 my $after = <<'EOM';
 SELECT 'log ' || count(*) FROM mal.log;

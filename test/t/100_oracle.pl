@@ -1,5 +1,6 @@
 # The oracle (test/oracle): what explain() predicts against what the server does,
-# on a server of its own.  Each case of oracle.py is a test here.
+# on a server of its own.  Each case of oracle.py is a test here; cases for other
+# versions of the server are none of it.
 use strict;
 use warnings;
 
@@ -30,20 +31,33 @@ local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
 
 # Reads TAP line by line: a case is a test here, what follows it in comments its diagnosis.
 my ($cases, $planned, $failing) = (0, undef, 0);
+my ($tried, $agreed) = (0, 0);
 open(my $tap, '-|', '/usr/bin/python3', $oracle) or die "cannot run $oracle: $!";
 while (my $line = <$tap>)
 {
 	chomp $line;
-	if ($line =~ /^ok \d+ - .*? # SKIP (.*)/)
+	if ($line =~ /^ok \d+ - .*? # SKIP needs (?:a later|an earlier) major version$/)
+	{
+		$cases++;
+		$failing = 0;
+	}
+	elsif ($line =~ /^ok \d+ - .*? # SKIP (.*)/)
 	{
 		$cases++;
 	  SKIP: { skip $1, 1; }
 	}
 	elsif ($line =~ /^(not )?ok \d+ - (.*)/)
 	{
+		my $name = $2 =~ s/\\#/#/gr;
+
+		$failing = $line =~ /^not/;
 		$cases++;
-		$failing = defined $1;
-		ok(!$failing, $2 =~ s/\\#/#/gr);
+		if ($name =~ /^[\w.-]+:\d+ /)
+		{
+			$tried++;
+			$agreed += !$failing;
+		}
+		ok(!$failing, $name);
 	}
 	elsif ($line =~ /^1\.\.(\d+)/)
 	{
@@ -57,7 +71,8 @@ while (my $line = <$tap>)
 close($tap);
 
 is($planned, $cases, 'all cases were run');
-cmp_ok($cases, '>=', 250, 'the oracle has enough cases');
+cmp_ok($tried, '>=', 600, 'the oracle tries enough statements');
+note("oracle: $tried statements, $agreed agree");
 
 $node->stop;
 done_testing();

@@ -9,6 +9,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Spec;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -20,6 +21,10 @@ our @EXPORT = qw(
 
 # Every session of a test ends within this time, or the test fails.
 my $limit = 120;
+
+# What psql reads: from a file, for a pipe breaks if the server refuses the
+# session before psql has read it.
+my $script = File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir() . '/script.sql');
 
 # One row short of nothing is enough to be judged, a thousand to be refused.
 my $thresholds = <<'EOM';
@@ -95,9 +100,11 @@ sub mg_psql
 		PGAPPNAME => $opt{app} || 'mg_test');
 
 	push @cmd, '-c', $sql if $opt{string};
+	unlink $script;
+	append_to_file($script, $opt{string} ? '' : $sql);
 	my $h = IPC::Run::start(
 		\@cmd,
-		'<', \($opt{string} ? '' : $sql),
+		'<', $script,
 		'>', \$out,
 		'2>', \$err,
 		IPC::Run::timeout($limit));
@@ -105,7 +112,7 @@ sub mg_psql
 	if (!$ok)
 	{
 		IPC::Run::kill_kill($h);
-		$err .= "psql:0: ERROR:  57014: no answer within $limit s\n";
+		$err .= "\nERROR:  57014: no answer within $limit s\n";
 	}
 	chomp $out;
 	return { out => $out, err => $err, messages => mg_messages($err) };
