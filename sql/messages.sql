@@ -47,7 +47,8 @@ CREATE FUNCTION words(sql text) RETURNS SETOF text LANGUAGE sql AS
 $$
 WITH found AS (SELECT * FROM migration_guard.check(sql)),
     noted AS (INSERT INTO spoken SELECT rule FROM found)
-SELECT regexp_replace(regexp_replace(replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail, hint),
+SELECT regexp_replace(regexp_replace(replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail,
+                                                            regexp_replace(hint, E'Here REPACK [^\n]*\n', '', 'g')),
                                                      ' ' || current_database(), ' DATABASE'),
                                      'for (about|less than) [0-9]+ \w+', 'for TIME', 'g'),
                       '[0-9.]+ (bytes|kB|MB|GB)', 'SIZE', 'g')
@@ -127,6 +128,8 @@ RESET migration_guard.mode;
 SET migration_guard.mode = off;
 ALTER TABLE big ADD COLUMN pos positive;
 ALTER TABLE f ADD COLUMN pos positive;
+DELETE FROM f WHERE k >= 500;
+VACUUM ANALYZE big, f;
 ALTER DOMAIN positive ADD CONSTRAINT positive_nv CHECK (VALUE < 1000000) NOT VALID;
 RESET migration_guard.mode;
 SELECT words('ALTER DOMAIN positive ADD CONSTRAINT positive_small CHECK (VALUE < 1000)');
@@ -143,8 +146,11 @@ SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD CHECK ("it''s" <> '';--'
 SELECT words('ALTER TABLE "Odd one"."the ""table""" ADD UNIQUE ("select", "it''s")');
 SELECT words('ALTER TABLE "Odd one"."the ""table""" ALTER "select" TYPE bigint');
 SELECT words('VACUUM FULL "Odd one"."the ""table"""');
--- a rule that has not spoken here has no test of its words; the self-audit never speaks in advance
-SELECT name FROM migration_guard.rules WHERE category <> 'self-audit' EXCEPT SELECT rule FROM spoken;
+-- a rule that has not spoken here has no test of its words; the self-audit never speaks in advance,
+-- and those of commands that not all majors have speak in test/t/020_advice.pl
+SELECT name FROM migration_guard.rules WHERE category <> 'self-audit'
+  AND name NOT IN ('set_expression', 'alter_constraint', 'add_not_null', 'repack')
+EXCEPT SELECT rule FROM spoken;
 
 SET migration_guard.mode = off;
 DROP SCHEMA "Odd one" CASCADE;

@@ -273,6 +273,11 @@ mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column
 	const char *name = quote_identifier(check);
 	bool only = strncmp(table, "ONLY ", strlen("ONLY ")) == 0;
 
+	if (MG_PG_NOT_NULL_CONSTRAINTS)
+	{
+		mg_sql_not_null_constraint(buf, relid, table, column);
+		return;
+	}
 	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NOT NULL)%s NOT VALID", table, name,
 		   quote_identifier(column), only ? " NO INHERIT" : "");
 	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);

@@ -16,6 +16,8 @@
  *   advice_table.c    rewrites of whole tables
  *   advice_query.c    REFRESH MATERIALIZED VIEW, CREATE TABLE AS
  *   advice_domain.c   constraints of domains
+ *   advice_repack.c   REPACK, and by it VACUUM FULL and CLUSTER
+ *   advice_since17.c  SET EXPRESSION, ALTER CONSTRAINT, NOT NULL as a constraint
  *
  * Advice is text for people and for programs: every statement stands on a
  * line of its own and ends with a semicolon, sentences never do.  Statements
@@ -56,11 +58,21 @@ extern const char *mg_free_column(Oid relid, const char *base, const char *label
 extern void mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type,
 								const char *column);
 
+/* advice_since17.c */
+extern void mg_sql_not_null_constraint(StringInfo buf, Oid relid, const char *table,
+									   const char *column);
+
 /* advice_type.c */
 extern const char *mg_text_new_type(ColumnDef *def);
 extern const char *mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix);
 extern bool mg_index_uses(Oid index, AttrNumber attnum);
 extern void mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd);
+
+/* advice_table.c */
+extern List *mg_worked_tables(MgFinding *finding);
+
+/* advice_repack.c */
+extern List *mg_sql_repack(MgFootprint *fp, StringInfo buf, List *tables, const char *what);
 
 /* advice_index.c */
 /* What pg_index says about an index. */
@@ -134,9 +146,13 @@ extern char *mg_advise_create_index(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_reindex(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_vacuum_full(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_cluster(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_repack(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_alter_domain(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_refresh_matview(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_create_table_as(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_set_expression(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_alter_constraint(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_add_not_null(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_unannounced_rewrite(MgFootprint *fp, MgFinding *finding);
 

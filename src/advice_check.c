@@ -259,7 +259,8 @@ mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *it
 char *
 mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
 {
-	bool partitioned = get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
+	bool partitioned = !MG_PG_NOT_VALID_FKEY_OF_PARTITIONED &&
+					   get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
 	StringInfoData buf;
 	List *taken = NIL;
 	ListCell *lc;

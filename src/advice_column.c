@@ -223,7 +223,10 @@ mg_advise_set_not_null(MgFootprint *fp, MgFinding *finding)
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf, "prove it by a CHECK, which is validated without blocking anybody");
+	mg_say_apart(fp, &buf,
+				 MG_PG_NOT_NULL_CONSTRAINTS
+					 ? "make it a constraint, which is validated without blocking anybody"
+					 : "prove it by a CHECK, which is validated without blocking anybody");
 	foreach(lc, finding->tasks)
 	{
 		MgTask *task = lfirst(lc);

@@ -9,6 +9,7 @@
 #include "mg.h"
 
 #include "advice.h"
+#include "mg_alter.h"
 
 /* What pg_index says about an index; all false if it is gone. */
 MgIndexFlags
@@ -301,17 +302,10 @@ mg_sql_key_not_null(StringInfo buf, Oid relid, const char *table, List *keys)
 	foreach(lc, keys)
 	{
 		AttrNumber attnum = get_attnum(relid, strVal(lfirst(lc)));
-		HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-		bool not_null = false;
 
-		if (HeapTupleIsValid(tuple))
-		{
-			not_null = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-			ReleaseSysCache(tuple);
-		}
-		else
+		if (attnum == InvalidAttrNumber)
 			mg_say(buf, "Fill the new column in batches, then go on:");
-		if (!not_null)
+		if (mg_not_null(relid, attnum, NIL).state != MG_NOT_NULL)
 			mg_sql_not_null(buf, relid, table, strVal(lfirst(lc)));
 	}
 }

@@ -39,7 +39,7 @@ mg_say_repack(StringInfo buf, const char *options, Oid relid)
 }
 
 /* The tables that are worked on, up to a few. */
-static List *
+List *
 mg_worked_tables(MgFinding *finding)
 {
 	List *result = NIL;
@@ -128,34 +128,45 @@ mg_advise_set_tablespace(MgFootprint *fp, MgFinding *finding)
 }
 
 char *
-mg_advise_vacuum_full(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
+mg_advise_vacuum_full(MgFootprint *fp, MgFinding *finding)
 {
+	List *tables = mg_worked_tables(finding);
 	StringInfoData buf;
 	ListCell *lc;
 
 	initStringInfo(&buf);
 	mg_say(&buf, "Plain VACUUM lets the table use its dead space again, without blocking anybody:");
-	foreach(lc, mg_worked_tables(finding))
+	foreach(lc, tables)
 		mg_sql(&buf, "VACUUM (ANALYZE) %s", mg_qualified_name(lfirst_oid(lc)));
+	tables = mg_sql_repack(fp, &buf, tables,
+						   "to give space back to the operating system, copy the table while it is "
+						   "in use");
+	if (tables == NIL)
+		return buf.data;
 	mg_say(&buf,
 		   "To give space back to the operating system, rebuild bloated indexes by REINDEX TABLE "
 		   "CONCURRENTLY, and tables by the extension pg_repack, while they are in use:");
-	foreach(lc, mg_worked_tables(finding))
+	foreach(lc, tables)
 		mg_say_repack(&buf, " --no-order", lfirst_oid(lc));
 	return buf.data;
 }
 
 char *
-mg_advise_cluster(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
+mg_advise_cluster(MgFootprint *fp, MgFinding *finding)
 {
 	StringInfoData buf;
+	List *tables;
 	ListCell *lc;
 
 	initStringInfo(&buf);
+	tables = mg_sql_repack(fp, &buf, mg_worked_tables(finding),
+						   "order the table while it is in use");
+	if (tables == NIL)
+		return buf.data;
 	mg_say(&buf,
-		   "The server has no online form. The extension pg_repack orders a table while it is in "
-		   "use, by the index of the last CLUSTER or by --order-by:");
-	foreach(lc, mg_worked_tables(finding))
+		   "The extension pg_repack orders a table while it is in use, by the index of the last "
+		   "CLUSTER or by --order-by:");
+	foreach(lc, tables)
 		mg_say_repack(&buf, "", lfirst_oid(lc));
 	return buf.data;
 }

@@ -467,6 +467,11 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 	{
 		if (mg_decision_failed(fp, problem))
 			return NULL;
+		if (retyped->is_virtual && problem->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED)
+		{
+			fp->problem = problem;
+			return NULL;
+		}
 		retyped->rewrite = !retyped->is_virtual;
 	}
 	else if (decision.no_cast)

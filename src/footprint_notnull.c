@@ -366,7 +366,7 @@ mg_children_fit_for_primary_key(MgAlter *cx, const char *column)
 
 /*
  * What phase 1 of 18 and later does about ADD PRIMARY KEY: columns that are
- * not NOT NULL before the statement will be made so, with all descendants,
+ * not NOT NULL before the statement will be made so, with their descendants,
  * even if ONLY is written.  Returns those columns, as String.
  */
 List *
@@ -391,7 +391,7 @@ mg_primary_key_prepare(MgAlter *cx, Constraint *con)
 		}
 		if (!cx->recurse && !mg_children_fit_for_primary_key(cx, column))
 			return NIL;
-		foreach(lc2, mg_tree(cx->relid, true))
+		foreach(lc2, mg_tree(cx->relid, cx->recurse || MG_PG_PRIMARY_KEY_LOCKS_ALL))
 			mg_effect(cx->fp, lfirst_oid(lc2), cx->lockmode, MG_ROLE_CHILD, NULL);
 		missing = lappend(missing, lfirst(lc));
 	}

@@ -59,8 +59,23 @@ mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, cons
  * CLUSTER
  * ------------------------------------------------------------------------ */
 
+/* The table is written anew in the order of an index. */
+void
+mg_set_order(MgEffect *eff, Oid index)
+{
+	ListCell *lc;
+
+	foreach(lc, eff->tasks)
+	{
+		MgTask *task = lfirst(lc);
+
+		if (task->work == MG_WORK_REWRITE)
+			task->index = index;
+	}
+}
+
 /* Core's words for an index that a table cannot be clustered on, or NULL. */
-static const char *
+const char *
 mg_cluster_obstacle(Oid relid, Oid index, int *code)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
@@ -101,7 +116,7 @@ mg_cluster_obstacle(Oid relid, Oid index, int *code)
 }
 
 /* The index that the table was last clustered on; InvalidOid if none. */
-static Oid
+Oid
 mg_clustered_index(Oid relid)
 {
 	ListCell *lc;
@@ -121,6 +136,7 @@ mg_clustered_index(Oid relid)
 	return InvalidOid;
 }
 
+/* CLUSTER of one table. */
 static void
 mg_cluster_table(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid index, MgRole role)
 {
@@ -130,6 +146,7 @@ mg_cluster_table(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid inde
 	mg_rewrite_table(fp, eff, MG_CAUSE_CLUSTER, request->node,
 					 psprintf("the table is written anew in the order of index \"%s\"",
 							  get_rel_name(index)));
+	mg_set_order(eff, index);
 }
 
 /* The leaves of a partitioned table, each in a transaction of its own. */
@@ -140,6 +157,9 @@ mg_cluster_partitions(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid
 
 	mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET,
 			  "it is locked for a moment, to list the partitions");
+	if (MG_PG_HAS_REPACK)
+		mg_effect(fp, index, AccessExclusiveLock, MG_ROLE_INDEX,
+				  "it is locked for a moment, to list the indexes of the partitions");
 	foreach(lc, mg_tree(index, true))
 	{
 		Oid leaf_index = lfirst_oid(lc);
@@ -149,15 +169,15 @@ mg_cluster_partitions(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid
 			continue;
 		leaf = IndexGetRelation(leaf_index, true);
 		/* the database's owner is let through here, and stopped when it comes to the table */
-		if (mg_owns(RelationRelationId, leaf))
+		if (mg_may_maintain(leaf))
 			mg_cluster_table(fp, request, leaf, leaf_index, MG_ROLE_CHILD);
-		else if (mg_owns(DatabaseRelationId, MyDatabaseId))
+		else if (!MG_PG_MAINTAIN && mg_owns(DatabaseRelationId, MyDatabaseId))
 			mg_effect(fp, leaf, AccessExclusiveLock, MG_ROLE_CHILD,
 					  "it is locked for a moment, then skipped: it belongs to somebody else");
 	}
 }
 
-/* Every table of the database that is marked as clustered and owned by the user. */
+/* Every table of the database that is marked as clustered and the user's to maintain. */
 static void
 mg_cluster_all(MgFootprint *fp, MgClusterRequest *request)
 {
@@ -173,7 +193,7 @@ mg_cluster_all(MgFootprint *fp, MgClusterRequest *request)
 	scan = systable_beginscan(pg_index, InvalidOid, false, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (mg_owns(RelationRelationId, ((Form_pg_index) GETSTRUCT(tuple))->indrelid))
+		if (mg_may_maintain(((Form_pg_index) GETSTRUCT(tuple))->indrelid))
 			indexes = lappend_oid(indexes, ((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
 	}
 	systable_endscan(scan);
@@ -188,38 +208,43 @@ mg_cluster_all(MgFootprint *fp, MgClusterRequest *request)
 	}
 }
 
-/* Core's checks on a table that CLUSTER, VACUUM or REINDEX names. */
-static bool
+/* Core's checks on a table that CLUSTER or REPACK names. */
+bool
 mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
 {
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_TOASTVALUE &&
 		relkind != RELKIND_MATVIEW && relkind != RELKIND_PARTITIONED_TABLE)
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a table or materialized view",
 				   name);
-	else if (!mg_owns(RelationRelationId, relid))
-		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
-				   relkind == RELKIND_MATVIEW ? "materialized view" : "table", name);
+	else
+		(void) mg_check_maintain(fp, relid);
 	return fp->problem == NULL;
 }
 
 /* No such index: core refuses, unless an earlier statement of a script makes it. */
-static void
+void
 mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid)
 {
 	if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
 		mg_rewrite_table(fp, mg_effect(fp, relid, AccessExclusiveLock, MG_ROLE_TARGET, NULL),
-						 MG_CAUSE_CLUSTER, request->node,
+						 request->repack ? MG_CAUSE_REPACK : MG_CAUSE_CLUSTER, request->node,
 						 "the table is written anew in the order of the index");
 	else if (request->indexname)
 		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
 				   request->indexname, request->relation->relname);
 	else
-		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,
+		mg_problem(fp,
+				   MG_PG_HAS_REPACK && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE
+					   ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+					   : ERRCODE_UNDEFINED_OBJECT,
 				   "there is no previously clustered index for table \"%s\"",
 				   request->relation->relname);
 }
 
-/* CLUSTER.  node: a ClusterStmt, from 19 on a RepackStmt.  Follows cluster() of cluster.c. */
+/*
+ * CLUSTER, and REPACK.  node: a ClusterStmt, from 19 on a RepackStmt.  Follows
+ * cluster() of cluster.c.
+ */
 void
 mg_footprint_cluster(MgFootprint *fp, Node *node)
 {
@@ -231,11 +256,14 @@ mg_footprint_cluster(MgFootprint *fp, Node *node)
 	const char *obstacle;
 	int code;
 
-	if (!mg_cluster_request(node, request))
+	mg_cluster_request(node, request);
+	if (request->repack)
 	{
-		fp->covered = false;
+		mg_footprint_repack(fp, request);
 		return;
 	}
+	if (!mg_cluster_options(fp, request))
+		return;
 	if (request->relation == NULL)
 	{
 		fp->no_block = true;

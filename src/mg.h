@@ -69,6 +69,7 @@ typedef enum MgCause
 	MG_CAUSE_REINDEX,
 	MG_CAUSE_VACUUM_FULL,
 	MG_CAUSE_CLUSTER,
+	MG_CAUSE_REPACK,           /* 19 */
 	MG_CAUSE_REFRESH_MATVIEW,  /* REFRESH, not CONCURRENTLY: its query, the new files and indexes */
 	MG_CAUSE_CREATE_TABLE_AS,  /* what a query reads that keeps out nobody by itself: CREATE TABLE
 							   * AS, SELECT INTO, REFRESH CONCURRENTLY */
@@ -107,7 +108,8 @@ typedef struct MgTask
 	MgWork work;
 	MgCause cause;
 	Oid index;          /* MG_WORK_BUILD: existing index that is built anew, or InvalidOid for
-								 * an index that the statement creates */
+								 * an index that the statement creates; MG_WORK_REWRITE: index
+								 * that gives the order of the rows, if any */
 	const char *column; /* names for messages and error fields, or NULL */
 	const char *constraint;
 	Node *node;         /* raw AlterTableCmd, IndexStmt, ... that asked for it; for advice */
@@ -282,7 +284,18 @@ extern void mg_footprint_drop_owned(MgFootprint *fp,
 extern void mg_footprint_move_all(MgFootprint *fp, Node *stmt); /* footprint_storage.c:
 																 * AlterTableMoveAllStmt */
 extern void mg_footprint_cluster(MgFootprint *fp,
-								 Node *stmt);                 /* footprint_storage.c: ClusterStmt */
+								 Node *stmt); /* footprint_storage.c: ClusterStmt */
+/* parts of it that REPACK shares */
+extern bool mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name);
+extern Oid mg_clustered_index(Oid relid);
+extern void mg_set_order(MgEffect *eff, Oid index);
+extern const char *mg_cluster_obstacle(Oid relid, Oid index, int *code);
+extern void mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid);
+/* footprint_repack.c */
+extern void mg_footprint_repack(MgFootprint *fp, MgClusterRequest *request);
+extern bool mg_cluster_options(MgFootprint *fp, MgClusterRequest *request);
+extern const char *mg_repack_name(MgFootprint *fp);
+extern bool mg_repack_obstacle(Oid relid, bool identity, MgProblem *problem);
 extern void mg_footprint_vacuum(MgFootprint *fp, Node *stmt); /* footprint_vacuum.c: VacuumStmt */
 extern void mg_footprint_create_table(MgFootprint *fp,
 									  Node *stmt); /* footprint_create.c: CreateStmt */

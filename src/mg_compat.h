@@ -16,6 +16,9 @@
 #else
 #include "storage/procnumber.h"
 #endif
+#if PG_VERSION_NUM >= 190000
+#include "replication/slot.h"
+#endif
 
 /* Does this backend hold exactly this lock? */
 static inline bool
@@ -303,6 +306,10 @@ typedef struct MgClusterRequest
 	Node *node;
 	RangeVar *relation;    /* NULL: all that have been clustered */
 	const char *indexname; /* or NULL */
+	List *params;          /* of DefElem */
+	bool repack;           /* it is REPACK; the rest is only for that */
+	bool using_index;      /* with or without a name */
+	List *columns;         /* for ANALYZE */
 } MgClusterRequest;
 
 #if PG_VERSION_NUM >= 190000
@@ -311,26 +318,37 @@ typedef struct MgClusterRequest
 #define MG_TAG_CLUSTER T_ClusterStmt
 #endif
 
-/* False: it is not CLUSTER, but REPACK. */
-static inline bool
+static inline void
 mg_cluster_request(Node *node, MgClusterRequest *request)
 {
 #if PG_VERSION_NUM >= 190000
 	RepackStmt *stmt = castNode(RepackStmt, node);
 
 	request->relation = stmt->relation ? stmt->relation->relation : NULL;
-	request->indexname = stmt->indexname;
-	request->node = node;
-	return stmt->command == REPACK_COMMAND_CLUSTER;
+	request->columns = stmt->relation ? stmt->relation->va_cols : NIL;
+	request->repack = stmt->command == REPACK_COMMAND_REPACK;
+	request->using_index = stmt->usingindex;
 #else
 	ClusterStmt *stmt = castNode(ClusterStmt, node);
 
 	request->relation = stmt->relation;
-	request->indexname = stmt->indexname;
-	request->node = node;
-	return true;
+	request->columns = NIL;
+	request->repack = false;
+	request->using_index = true;
 #endif
+	request->node = node;
+	request->indexname = stmt->indexname;
+	request->params = stmt->params;
 }
+
+/* From 19 on there is REPACK, and CONCURRENTLY takes one of so many replication slots. */
+#if PG_VERSION_NUM >= 190000
+#define MG_PG_HAS_REPACK true
+#define mg_repack_slots() max_repack_replication_slots
+#else
+#define MG_PG_HAS_REPACK false
+#define mg_repack_slots() 0
+#endif
 
 /* Any of these privileges on a table lets a role lock it in this mode.  See LOCK TABLE. */
 static inline AclMode
@@ -558,6 +576,9 @@ mg_constraint_change(Node *def, MgConstraintChange *change)
 #define mg_has_publications(relid) (GetRelationPublications(relid) != NIL)
 #endif
 #define MG_PG_VIRTUAL_CHECKED_AGAIN (PG_VERSION_NUM >= 190000)
+
+/* In 18, ADD PRIMARY KEY of columns that are nullable locks all descendants in spite of ONLY. */
+#define MG_PG_PRIMARY_KEY_LOCKS_ALL (PG_VERSION_NUM >= 180000 && PG_VERSION_NUM < 190000)
 
 /* From 18 on, foreign keys of partitioned tables can be NOT VALID, and those of partitions that are
  * adopted are validated then. */

@@ -216,6 +216,8 @@ mg_concurrent_name(MgFootprint *fp)
 					return "REINDEX CONCURRENTLY";
 			}
 			return fp->command;
+		case MG_TAG_CLUSTER:
+			return mg_repack_name(fp);
 		default:
 			return fp->command;
 	}

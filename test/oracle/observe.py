@@ -55,6 +55,7 @@ class Server:
     def __init__(self, guarded):
         self.admin = connect('postgres')
         self.major = self.admin.server_version // 10000
+        self.wal = run(self.admin, 'show wal_level')[0][0]
         self.extensions = {row[0] for row in run(self.admin, 'select name from pg_available_extensions')}
         self.copies = 0
         self.drop_all()
@@ -217,6 +218,9 @@ def messages_of(conn):
 
 def table_named(before, name):
     """OID of the table a message names; None if the statement made it, or it is TOAST."""
+    copy = re.match(r'pg_temp_(\d+)$', name)       # of REPACK (CONCURRENTLY)
+    if copy and int(copy.group(1)) in before:
+        return int(copy.group(1))
     rels = [r for r in before.values() if r.name == name and r.kind in 'rpm']
     oids = [r.oid for r in rels if r.visible or len(rels) == 1]
     if len(rels) > len(oids) != 1:
@@ -386,6 +390,19 @@ class Blocker:
         self.conn.close()
 
 
+class Reader(Blocker):
+    """Reads from the TOAST table of a relation, which is what REPACK (CONCURRENTLY) locks last."""
+
+    def take(self):
+        """At once: nobody is in the way."""
+        self.rel, name = run(self.conn, """
+            select c.reltoastrelid::bigint, c.reltoastrelid::regclass::text
+              from pg_class c where c.oid = %d""" % self.rel.oid)[0]
+        self.rel = Relation(self.rel, *[None] * (len(Relation._fields) - 1))
+        if self.rel.oid:
+            run(self.conn, 'select from %s limit 0' % name)
+
+
 def neighbourhood(conn, before, case, prediction):
     """Relations to watch: named in the statement or predicted, their partition trees, the other
     sides of their foreign keys, and all their indexes."""
@@ -414,11 +431,12 @@ def watch(watcher, pid, thread, blockers):
         for oid, mode, _ in waiting:
             if oid in by_relation:
                 by_relation[oid].release(watcher, again=mode != MODES[-1])
-        if run(watcher, "select 1 from pg_locks where pid = %d and locktype <> 'relation' and not granted" % pid):
-            behind = set(run(watcher, 'select pg_blocking_pids(%d)' % pid)[0][0])
-            for blocker in blockers:
-                if behind & blocker.pids():
-                    blocker.release(watcher, again=False)
+        behind = {row[0] for row in run(watcher, """select unnest(pg_blocking_pids(pid)) from pg_locks
+            where pid in (select pid from pg_stat_activity where %d in (pid, leader_pid))
+                  and locktype <> 'relation' and not granted""" % pid)}
+        for blocker in blockers:
+            if behind & blocker.pids():
+                blocker.release(watcher, again=False)
         thread.join(0.002)
     return strongest(seen)
 
@@ -437,6 +455,8 @@ def observe_outside(server, case, predict):
         before = snapshot(conn, xact=False)
         patient = re.search(r'^(?!.* detach ).*\bconcurrently', case.statement, re.I) is not None
         blockers = [Blocker(dbname, rel, patient) for rel in neighbourhood(watcher, before, case, prediction)]
+        if re.match(r'repack\b.*\bconcurrently', case.statement, re.I):
+            blockers += [Reader(dbname, blocker.rel, True) for blocker in blockers if blocker.rel.kind == 'r']
         for blocker in blockers:
             blocker.take()
         del conn.notices[:]

@@ -32,7 +32,7 @@ SILENT = []             # rows of explain() without a reason
 Case = collections.namedtuple('Case', 'where setup prelude statement flags')
 
 FLAG = re.compile(r'(error=\w{5}|fails=\w{5}|~scan\(\w+\)|~lock\(\w+\)|uncovered|min=\d+|max=\d+'
-                  r'|needs=\w+|session)$')
+                  r'|needs=\w+|wal=\w+|session)$')
 
 
 def bracketed(text, opening, closing):
@@ -240,6 +240,8 @@ def inapplicable(server, case):
         return 'needs a later major version'
     if any(server.major > int(v) for v in flag_values(case, 'max')):
         return 'needs an earlier major version'
+    if any(server.wal != level for level in flag_values(case, 'wal')):
+        return 'needs another wal_level'
     missing = [name for name in flag_values(case, 'needs') if name not in server.extensions]
     return 'extension %s is not available' % missing[0] if missing else None
 

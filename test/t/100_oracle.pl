@@ -19,6 +19,7 @@ shared_preload_libraries = 'migration_guard'
 autovacuum = off
 fsync = off
 max_connections = 120
+wal_level = replica
 });
 $node->append_conf('postgresql.conf', 'allow_in_place_tablespaces = on')
   if $node->pg_version >= 15;
