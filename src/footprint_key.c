@@ -224,18 +224,24 @@ mg_primary_key_gone(MgAlter *cx, Oid relid)
 	return true;
 }
 
+/* Is it a column of ranges? */
+static bool
+mg_is_range(Oid relid, AttrNumber attnum)
+{
+	Oid type = getBaseType(get_atttype(relid, attnum));
+
+	return type_is_range(type) || type_is_multirange(type);
+}
+
 /* Can there be such a key on one column?  If not, records core's error. */
 static bool
 mg_key_allowed(MgAlter *cx, Constraint *con, const char *column, bool last)
 {
 	AttrNumber attnum = get_attnum(cx->relid, column);
-	Oid type;
 
 	if (attnum == InvalidAttrNumber)
 		return true;
-	type = getBaseType(get_atttype(cx->relid, attnum));
-	if (last && mg_clause_without_overlaps(con) && !type_is_range(type) &&
-		!type_is_multirange(type))
+	if (last && mg_clause_without_overlaps(con) && !mg_is_range(cx->relid, attnum))
 		mg_problem(cx->fp, ERRCODE_DATATYPE_MISMATCH,
 				   "column \"%s\" in WITHOUT OVERLAPS is not a range or multirange type", column);
 	else if (mg_is_virtual(cx->relid, column))

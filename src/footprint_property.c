@@ -249,21 +249,33 @@ mg_identity_sequence(Oid relid, AttrNumber attnum)
 	return sequence;
 }
 
+/* What the subcommand does, in core's words. */
+static const char *
+mg_identity_action(AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
+		case AT_AddIdentity:
+			return "add identity to a column";
+		case AT_DropIdentity:
+			return "drop identity from a column";
+		default:
+			return "change identity column";
+	}
+}
+
 /* What core refuses from 17 on, where partitions have the identity of their parent. */
 static bool
 mg_identity_allowed(MgAlter *cx, AlterTableCmd *cmd)
 {
-	const char *action = cmd->subtype == AT_AddIdentity  ? "add identity to a column"
-					   : cmd->subtype == AT_DropIdentity ? "drop identity from a column"
-														 : "change identity column";
-
 	if (!MG_PG_IDENTITY_OF_PARTITIONS)
 		return true;
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !cx->recurse)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-				   "cannot %s of only the partitioned table", action);
+				   "cannot %s of only the partitioned table", mg_identity_action(cmd));
 	else if (get_rel_relispartition(cx->relid))
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot %s of a partition", action);
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot %s of a partition",
+				   mg_identity_action(cmd));
 	else
 		return true;
 	return false;

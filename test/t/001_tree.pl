@@ -24,10 +24,12 @@ is($changed, $meta->{version}, 'CHANGELOG.md begins with that version');
 ok(-s $_, "$_ exists") foreach $provided->{file}, $provided->{docfile}, 'LICENSE';
 
 # Each test has what it is compared with, and nothing is compared in vain.
+# NAME_1.out is what newer majors say instead.
 sub mg_stems
 {
 	my ($pattern) = @_;
-	return join ' ', sort map { basename($_) =~ s/\.\w+$//r } glob $pattern;
+	my %stems = map { basename($_) =~ s/(_\d)?\.\w+$//r => 1 } glob $pattern;
+	return join ' ', sort keys %stems;
 }
 is(mg_stems('expected/*.out'), mg_stems('sql/*.sql'), 'expected/ matches sql/');
 is( mg_stems('test/isolation/expected/*.out'),
