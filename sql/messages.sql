@@ -48,7 +48,7 @@ $$
 WITH found AS (SELECT * FROM migration_guard.check(sql)),
     noted AS (INSERT INTO spoken SELECT rule FROM found)
 SELECT regexp_replace(regexp_replace(replace(format(E'%s %s %s\n%s\n%s\n', verdict, sqlstate, message, detail,
-                                                            regexp_replace(hint, E'Here REPACK [^\n]*\n', '', 'g')),
+                                                            regexp_replace(hint, E'Here REPACK [^\n]*\n|The server has no online form[.] (?=The extension pg_repack orders)', '', 'g')),
                                                      ' ' || current_database(), ' DATABASE'),
                                      'for (about|less than) [0-9]+ \w+', 'for TIME', 'g'),
                       '[0-9.]+ (bytes|kB|MB|GB)', 'SIZE', 'g')

@@ -164,8 +164,9 @@ mg_advise_cluster(MgFootprint *fp, MgFinding *finding)
 	if (tables == NIL)
 		return buf.data;
 	mg_say(&buf,
-		   "The extension pg_repack orders a table while it is in use, by the index of the last "
-		   "CLUSTER or by --order-by:");
+		   "%sThe extension pg_repack orders a table while it is in use, by the index of the last "
+		   "CLUSTER or by --order-by:",
+		   MG_PG_HAS_REPACK ? "" : "The server has no online form. ");
 	foreach(lc, tables)
 		mg_say_repack(&buf, "", lfirst_oid(lc));
 	return buf.data;

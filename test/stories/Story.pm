@@ -21,7 +21,7 @@ use Test::More;
 
 our @EXPORT = qw(
   server story admin run_sql guard_says hint_sql in_a_copy
-  fingerprint refused passes explain_is check_is unfinished_is value_is
+  fingerprint refused passes explain_is check_is unfinished_is value_is since
 );
 
 my $node;
@@ -41,6 +41,14 @@ sub server
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE ROLE deploy LOGIN');
 	return $node;
+}
+
+# Is the server of this major version, or a later one?
+sub since
+{
+	my ($major) = @_;
+
+	return $node->pg_version >= $major;
 }
 
 # Begin a story: its database, its tables, and then the extension, which from

@@ -159,7 +159,7 @@ refused('CLUSTER',
 	state => 'MG124',
 	message => qr/^CLUSTER of "users_user" would block reads and writes\b/,
 	detail => qr/AccessExclusiveLock/,
-	hint => [ qr/no online form/, qr/pg_repack/ ],
+	hint => [ since(19) ? qr/REPACK \(CONCURRENTLY\)/ : qr/no online form/, qr/pg_repack/ ],
 	table => 'users_user',
 	try_hint => 'no');
 passes('CLUSTER ON alone', 'ALTER TABLE users_user CLUSTER ON users_user_pkey;');

@@ -66,7 +66,9 @@ $error = refused('SET NOT NULL without a proof',
 	state => 'MG111',
 	message => qr/^SET NOT NULL on "server" would block reads and writes\b/,
 	detail => qr/AccessExclusiveLock/,
-	hint => [
+	hint => since(18)
+	? [ qr/ADD CONSTRAINT \S+ NOT NULL "?location_id"? NOT VALID;/, qr/VALIDATE CONSTRAINT \S+;/ ]
+	: [
 		qr/ADD CONSTRAINT \S+ CHECK \("?location_id"? IS NOT NULL\) NOT VALID;/,
 		qr/VALIDATE CONSTRAINT \S+;/, qr/SET NOT NULL;/
 	],
@@ -76,7 +78,7 @@ $error = refused('SET NOT NULL without a proof',
 
 # the hint's SQL, one transaction after the other, leads there
 @sql = hint_sql($error->{HINT});
-cmp_ok(scalar(@sql), '>=', 3, 'story 3: the hint is at least three statements') or diag($error->{HINT});
+cmp_ok(scalar(@sql), '>=', since(18) ? 2 : 3, 'story 3: the hint is several statements') or diag($error->{HINT});
 passes("hint: $_", $_) foreach @sql;
 value_is('hint: the column is NOT NULL',
 	q{SELECT attnotnull FROM pg_attribute WHERE attrelid = 'server'::regclass
