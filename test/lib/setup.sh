@@ -145,7 +145,7 @@ mg_cleanup()
 	trap '' HUP INT TERM
 	[ -z "${mg_child:-}" ] || kill -TERM -- "-$mg_child" 2>/dev/null
 	while read -r file; do
-		read -r pid <"$file"
+		read -r pid 2>/dev/null <"$file" || continue	# it has stopped by itself
 		[ "$(readlink "/proc/$pid/cwd")" = "${file%/*}" ] || continue
 		kill -QUIT "$pid"
 		for _ in {1..50}; do

@@ -145,7 +145,9 @@ my @cases = (
 		table => 'servers_server',
 		message => qr/^SET NOT NULL on "servers_server" would block reads and writes\b/,
 		detail => qr/AccessExclusiveLock/,
-		hint => qr/CHECK \("?location_id"? IS NOT NULL\) NOT VALID;.*VALIDATE CONSTRAINT/s,
+		hint => $node->pg_version >= 18
+		? qr/NOT NULL "?location_id"? NOT VALID;.*VALIDATE CONSTRAINT/s
+		: qr/CHECK \("?location_id"? IS NOT NULL\) NOT VALID;.*VALIDATE CONSTRAINT/s,
 		valid => ['servers_server_location_id_f9a71620_fk_servers_location_id'],
 	},
 	{
