@@ -37,6 +37,10 @@ void _PG_init(void);
 	 LOCKBIT_ON(ShareRowExclusiveLock) | LOCKBIT_ON(ExclusiveLock) | \
 	 LOCKBIT_ON(AccessExclusiveLock))
 
+/* How often the guard is asked if it could not look, and the microseconds in between. */
+#define MG_TRIES 100
+#define MG_PAUSE 50000
+
 /* A user relation, as it was before the statement, and what happened to it. */
 typedef struct MgSeen
 {
@@ -337,18 +341,38 @@ mg_put_effect(StringInfo buf, MgEffect *eff)
 					 mg_count_work(eff, MG_WORK_LOOKUP) > 0 ? "true" : "false", builds);
 }
 
+/*
+ * The guard's footprint.  Where it says that it could not look because another
+ * session has locked what it would look at, for instance a catalog that a test
+ * beside this one rewrites, we do what its hint says: try again.
+ */
+static MgFootprint *
+mg_ask(Node *stmt, const char *source)
+{
+	MgFootprint *fp;
+
+	for (int tries = 1;; tries++)
+	{
+		AcceptInvalidationMessages();
+		*mg_be_thorough = true;
+		fp = mg_predict(stmt, source, NULL);
+		*mg_be_thorough = false;
+		if (fp->problem == NULL || fp->problem->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE ||
+			tries == MG_TRIES)
+			return fp;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(MG_PAUSE);
+	}
+}
+
 /* The guard's side. */
 static void
 mg_put_prediction(StringInfo buf, Node *stmt, const char *source)
 {
-	MgFootprint *fp;
+	MgFootprint *fp = mg_ask(stmt, source);
 	ListCell *lc;
 	char sqlstate[6] = "";
 
-	AcceptInvalidationMessages();
-	*mg_be_thorough = true;
-	fp = mg_predict(stmt, source, NULL);
-	*mg_be_thorough = false;
 	if (fp->problem)
 		strlcpy(sqlstate, unpack_sql_state(fp->problem->sqlerrcode), sizeof(sqlstate));
 	appendStringInfo(buf, "\"covered\":%s,", fp->covered ? "true" : "false");

@@ -31,14 +31,15 @@ class Notices(list):
 
 
 def connect(dbname):
-    """A superuser connection in autocommit mode, guard off, one worker, English messages."""
+    """A superuser connection in autocommit mode, one worker, English messages; the guard lets
+    everything pass, but would refuse a rewrite that it has not foreseen."""
     conn = psycopg2.connect(dbname=dbname)
     conn.autocommit = True
     conn.notices = Notices()
     run(conn, "set lc_messages = 'C'; set max_parallel_maintenance_workers = 0;"
               "set max_parallel_workers_per_gather = 0; set synchronize_seqscans = off; set jit = off;"
               "set client_min_messages = notice; set timezone = 'UTC'; set lock_timeout = '30s';"
-              "set migration_guard.mode = 'off'")
+              "set migration_guard.mode = 'log'; set migration_guard.block_rows = 0")
     return conn
 
 
@@ -54,7 +55,7 @@ class Server:
 
     def __init__(self, guarded):
         self.admin = connect('postgres')
-        self.major = self.admin.server_version // 10000
+        self.major, self.minor = divmod(self.admin.server_version, 10000)
         self.wal = run(self.admin, 'show wal_level')[0][0]
         self.extensions = {row[0] for row in run(self.admin, 'select name from pg_available_extensions')}
         self.copies = 0

@@ -32,7 +32,7 @@ SILENT = []             # rows of explain() without a reason
 Case = collections.namedtuple('Case', 'where setup prelude statement flags')
 
 FLAG = re.compile(r'(error=\w{5}|fails=\w{5}|~scan\(\w+\)|~lock\(\w+\)|uncovered|min=\d+|max=\d+'
-                  r'|needs=\w+|wal=\w+|session)$')
+                  r'|since=[\d.,]+|needs=\w+|wal=\w+|session)$')
 
 
 def bracketed(text, opening, closing):
@@ -83,7 +83,7 @@ def read_cases(path, only_line=None):
 
 def flag_values(case, name):
     """Values of 'name=value' and '~name(value)' flags."""
-    found = (re.match(r'~?%s[=(](\w+)\)?$' % name, flag) for flag in case.flags)
+    found = (re.match(r'~?%s[=(]([\w.,]+)\)?$' % name, flag) for flag in case.flags)
     return [match.group(1) for match in found if match]
 
 
@@ -240,6 +240,10 @@ def inapplicable(server, case):
         return 'needs a later major version'
     if any(server.major > int(v) for v in flag_values(case, 'max')):
         return 'needs an earlier major version'
+    for releases in flag_values(case, 'since'):
+        minors = dict(release.split('.') for release in releases.split(','))
+        if server.minor < int(minors.get(str(server.major), 0)):
+            return 'needs a later minor version'
     if any(server.wal != level for level in flag_values(case, 'wal')):
         return 'needs another wal_level'
     missing = [name for name in flag_values(case, 'needs') if name not in server.extensions]
