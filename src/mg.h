@@ -526,21 +526,32 @@ extern MgVerdict mg_rule_action(int rule_index); /* strongest verdict the rule m
  * rules.c: the const table; advice.c: the SQL that does it safely
  * ------------------------------------------------------------------------ */
 typedef struct MgFinding MgFinding;
+typedef struct MgRule MgRule;
+typedef struct MgInquiry MgInquiry; /* rules.c: what is known about a statement, for all rules */
 
-typedef struct MgRule
+/* What rules of one kind have in common. */
+typedef struct MgCategory
+{
+	const char *name; /* "blocking work", "leftovers", ... */
+	MgFinding *(*find)(MgInquiry *inquiry, const MgRule *rule); /* NULL: it does not apply */
+	void (*word)(MgFootprint *fp, MgFinding *finding);          /* message and detail: report.c */
+} MgCategory;
+
+struct MgRule
 {
 	const char *name;
-	const char *sqlstate;     /* five characters, class MG */
-	const char *category;     /* "blocking work", "leftovers", ... */
+	const char *sqlstate; /* five characters, class MG */
+	const MgCategory *category;
 	const char *operation;    /* how messages begin, before the table's name: "CREATE INDEX on" */
 	MgVerdict default_action; /* strongest verdict it may give */
-	MgCause cause;            /* which tasks it looks at */
+	MgCause cause;            /* which tasks it looks at; none: at the situation */
 	bool sized;               /* thresholds by rows and bytes apply */
-	bool (*applies)(MgFootprint *fp, MgFinding *finding); /* or NULL: always */
+	/* does it apply?  Of the situation: fills in relid, danger and facts.  NULL: always */
+	bool (*applies)(MgFootprint *fp, MgFinding *finding);
 	char *(*advise)(MgFootprint *fp, MgFinding *finding); /* HINT: SQL that runs here; or NULL */
 	const char *summary;                                  /* one line, for the rules view */
 	const char *advice;                                   /* one line, for the rules view */
-} MgRule;
+};
 
 extern const MgRule mg_rules[];
 extern const int mg_nrules;
@@ -560,6 +571,8 @@ struct MgFinding
 	double rows;
 	uint64 bytes;
 	double seconds;
+	const char *danger; /* of a rule without work: what follows the relation in the message */
+	List *facts;        /* of char *: sentences for DETAIL, in small letters, without period */
 	MgVerdict verdict;
 	bool overridden; /* would block, but for migration_guard.override */
 	char *message;   /* primary message */
@@ -573,6 +586,8 @@ extern List *mg_findings(MgFootprint *fp); /* rules.c */
  * verdict.c, report.c
  * ------------------------------------------------------------------------ */
 extern List *mg_judge(MgFootprint *fp); /* findings with verdict > allow, worst first, worded */
+extern void mg_word_work(MgFootprint *fp, MgFinding *finding);      /* for MgCategory.word */
+extern void mg_word_situation(MgFootprint *fp, MgFinding *finding); /* for MgCategory.word */
 extern void mg_word_finding(MgFootprint *fp,
 							MgFinding *finding);        /* report.c: message, detail, hint */
 extern void mg_report(MgFootprint *fp, List *findings); /* ereports; returns unless blocked */

@@ -281,22 +281,27 @@ mg_word_detail(MgFootprint *fp, MgFinding *finding)
 	finding->detail = buf.data;
 }
 
-/* A rule without work has one relation and one reason. */
-static void
-mg_word_unsized(MgFootprint *fp, MgFinding *finding)
+/* A finding of a rule about work: see MgCategory. */
+void
+mg_word_work(MgFootprint *fp, MgFinding *finding)
 {
-	MgTask *task = linitial(finding->tasks);
-	StringInfoData buf;
+	mg_word_message(fp, finding);
+	mg_word_detail(fp, finding);
+}
 
-	finding->message = psprintf("%s \"%s\" would skip the invalid index \"%s\"",
-								finding->rule->operation,
-								mg_name(OidIsValid(fp->target) ? fp->target : finding->relid),
-								mg_name(finding->relid));
+/* A finding of a rule about the situation: see MgCategory. */
+void
+mg_word_situation(MgFootprint *fp, MgFinding *finding)
+{
+	Oid subject = OidIsValid(fp->target) ? fp->target : finding->relid;
+	StringInfoData buf;
+	ListCell *lc;
+
+	finding->message = psprintf("%s \"%s\" %s", finding->rule->operation, mg_name(subject),
+								finding->danger);
 	initStringInfo(&buf);
-	mg_sentence(&buf,
-				task->reason
-					? task->reason
-					: "the index was left behind by a build that failed, and no query uses it");
+	foreach(lc, finding->facts)
+		mg_sentence(&buf, lfirst(lc));
 	mg_sentence(&buf, psprintf("rule %s", finding->rule->name));
 	finding->detail = buf.data;
 }
@@ -308,13 +313,7 @@ mg_word_unsized(MgFootprint *fp, MgFinding *finding)
 void
 mg_word_finding(MgFootprint *fp, MgFinding *finding)
 {
-	if (finding->rule->sized)
-	{
-		mg_word_message(fp, finding);
-		mg_word_detail(fp, finding);
-	}
-	else
-		mg_word_unsized(fp, finding);
+	finding->rule->category->word(fp, finding);
 	if (finding->rule->advise)
 	{
 		MgIdentity saved;

@@ -17,9 +17,12 @@
 
 #include "advice.h"
 
-#define MG_BLOCKING "blocking work"
-#define MG_LEFTOVERS "leftovers"
-#define MG_SELF_AUDIT "self-audit"
+static MgFinding *mg_find_work(MgInquiry *inquiry, const MgRule *rule);
+static MgFinding *mg_find_situation(MgInquiry *inquiry, const MgRule *rule);
+
+static const MgCategory mg_blocking = {"blocking work", mg_find_work, mg_word_work};
+static const MgCategory mg_leftovers = {"leftovers", mg_find_situation, mg_word_situation};
+static const MgCategory mg_self_audit = {"self-audit", mg_find_work, mg_word_work};
 
 /*
  * Is there work on some relation that is not rewritten as well?  The finding
@@ -50,129 +53,143 @@ mg_not_rewritten(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 	return false;
 }
 
+/* CREATE INDEX IF NOT EXISTS meets an index that is of no use. */
+static bool
+mg_skips_invalid_index(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
+{
+	MgTask *task = linitial(finding->tasks);
+	MgEffect *index = linitial(finding->worked);
+	const char *fact = "the index was left behind by a build that failed, and no query uses it";
+
+	finding->relid = index->relid;
+	finding->danger = psprintf("would skip the invalid index \"%s\"", get_rel_name(index->relid));
+	finding->facts = list_make1(unconstify(char *, task->reason ? task->reason : fact));
+	return true;
+}
+
 const MgRule mg_rules[] = {
-	{"add_column_rewrite", "MG101", MG_BLOCKING, "ADD COLUMN to", MG_BLOCK, MG_CAUSE_ADD_COLUMN,
+	{"add_column_rewrite", "MG101", &mg_blocking, "ADD COLUMN to", MG_BLOCK, MG_CAUSE_ADD_COLUMN,
 	 true, NULL, mg_advise_add_column_rewrite,
 	 "a new column whose default or type makes the server rewrite the table",
 	 "add the column without default, set the default, fill existing rows in batches"},
-	{"add_column_check", "MG102", MG_BLOCKING, "ADD COLUMN with CHECK to", MG_BLOCK,
+	{"add_column_check", "MG102", &mg_blocking, "ADD COLUMN with CHECK to", MG_BLOCK,
 	 MG_CAUSE_ADD_COLUMN_CHECK, true, NULL, mg_advise_add_column_check,
 	 "a new column with a CHECK constraint, for which all rows are read",
 	 "add the column, then the constraint NOT VALID, then VALIDATE it"},
-	{"add_column_not_null", "MG103", MG_BLOCKING, "ADD COLUMN NOT NULL without a default to",
+	{"add_column_not_null", "MG103", &mg_blocking, "ADD COLUMN NOT NULL without a default to",
 	 MG_BLOCK, MG_CAUSE_ADD_COLUMN_NOT_NULL, true, NULL, mg_advise_add_column_not_null,
 	 "a new NOT NULL column without default, which fails on a table with rows after reading them",
 	 "give it a default, or add it nullable, fill it in batches, then set NOT NULL safely"},
-	{"add_check", "MG104", MG_BLOCKING, "ADD CHECK to", MG_BLOCK, MG_CAUSE_ADD_CHECK, true, NULL,
+	{"add_check", "MG104", &mg_blocking, "ADD CHECK to", MG_BLOCK, MG_CAUSE_ADD_CHECK, true, NULL,
 	 mg_advise_add_check, "a CHECK constraint that is verified while writes or reads are blocked",
 	 "add it NOT VALID, then VALIDATE it in another transaction"},
-	{"add_foreign_key", "MG105", MG_BLOCKING, "ADD FOREIGN KEY to", MG_BLOCK,
+	{"add_foreign_key", "MG105", &mg_blocking, "ADD FOREIGN KEY to", MG_BLOCK,
 	 MG_CAUSE_ADD_FOREIGN_KEY, true, NULL, mg_advise_add_foreign_key,
 	 "a foreign key that is validated while writes to both tables are blocked",
 	 "add it NOT VALID, then VALIDATE it in another transaction"},
-	{"validate_constraint", "MG106", MG_BLOCKING, "VALIDATE CONSTRAINT on", MG_BLOCK,
+	{"validate_constraint", "MG106", &mg_blocking, "VALIDATE CONSTRAINT on", MG_BLOCK,
 	 MG_CAUSE_VALIDATE, true, NULL, mg_advise_validate_constraint,
 	 "a constraint validated under a strong lock of the same statement or transaction",
 	 "VALIDATE it in a statement and a transaction of its own"},
-	{"add_unique", "MG107", MG_BLOCKING, "ADD UNIQUE to", MG_BLOCK, MG_CAUSE_ADD_UNIQUE, true, NULL,
-	 mg_advise_add_unique,
+	{"add_unique", "MG107", &mg_blocking, "ADD UNIQUE to", MG_BLOCK, MG_CAUSE_ADD_UNIQUE, true,
+	 NULL, mg_advise_add_unique,
 	 "a UNIQUE constraint whose index is built while reads and writes are blocked",
 	 "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... UNIQUE USING INDEX"},
-	{"add_primary_key", "MG108", MG_BLOCKING, "ADD PRIMARY KEY to", MG_BLOCK,
+	{"add_primary_key", "MG108", &mg_blocking, "ADD PRIMARY KEY to", MG_BLOCK,
 	 MG_CAUSE_ADD_PRIMARY_KEY, true, NULL, mg_advise_add_primary_key,
 	 "a primary key whose index is built while reads and writes are blocked",
 	 "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... PRIMARY KEY USING INDEX"},
-	{"add_exclusion", "MG109", MG_BLOCKING, "ADD EXCLUDE to", MG_BLOCK, MG_CAUSE_ADD_EXCLUSION,
+	{"add_exclusion", "MG109", &mg_blocking, "ADD EXCLUDE to", MG_BLOCK, MG_CAUSE_ADD_EXCLUSION,
 	 true, NULL, mg_advise_add_exclusion,
 	 "an exclusion constraint whose index is built while reads and writes are blocked",
 	 "there is no online form: a new table, or a maintenance window"},
-	{"primary_key_using_index", "MG110", MG_BLOCKING, "ADD PRIMARY KEY USING INDEX to", MG_BLOCK,
+	{"primary_key_using_index", "MG110", &mg_blocking, "ADD PRIMARY KEY USING INDEX to", MG_BLOCK,
 	 MG_CAUSE_PRIMARY_KEY_USING_INDEX, true, NULL, mg_advise_primary_key_using_index,
 	 "a primary key from an index on nullable columns, for which all rows are read",
 	 "make the columns NOT NULL first, by way of a validated CHECK"},
-	{"set_not_null", "MG111", MG_BLOCKING, "SET NOT NULL on", MG_BLOCK, MG_CAUSE_SET_NOT_NULL, true,
-	 NULL, mg_advise_set_not_null,
+	{"set_not_null", "MG111", &mg_blocking, "SET NOT NULL on", MG_BLOCK, MG_CAUSE_SET_NOT_NULL,
+	 true, NULL, mg_advise_set_not_null,
 	 "SET NOT NULL that no valid CHECK proves, for which all rows are read",
 	 "18 and later: ADD NOT NULL ... NOT VALID, VALIDATE it; before: the same by way of a CHECK"},
-	{"alter_column_type", "MG112", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
+	{"alter_column_type", "MG112", &mg_blocking, "ALTER COLUMN TYPE on", MG_BLOCK,
 	 MG_CAUSE_ALTER_TYPE, true, NULL, mg_advise_alter_column_type,
 	 "a change of type that makes the server rewrite the table",
 	 "a new column kept in step by a trigger, filled in batches, then swapped"},
-	{"alter_column_type_dependents", "MG113", MG_BLOCKING, "ALTER COLUMN TYPE on", MG_BLOCK,
+	{"alter_column_type_dependents", "MG113", &mg_blocking, "ALTER COLUMN TYPE on", MG_BLOCK,
 	 MG_CAUSE_ALTER_TYPE_DEPENDENTS, true, mg_not_rewritten, mg_advise_alter_column_type_dependents,
 	 "a change of type that rebuilds indexes or verifies constraints again",
 	 "drop what depends on the column, alter, and make it anew without blocking"},
-	{"set_logged", "MG114", MG_BLOCKING, "SET LOGGED on", MG_BLOCK, MG_CAUSE_SET_LOGGED, true, NULL,
-	 mg_advise_set_logged, "SET LOGGED or UNLOGGED, which rewrites the table",
+	{"set_logged", "MG114", &mg_blocking, "SET LOGGED on", MG_BLOCK, MG_CAUSE_SET_LOGGED, true,
+	 NULL, mg_advise_set_logged, "SET LOGGED or UNLOGGED, which rewrites the table",
 	 "there is no online form: a new table filled in batches, or a maintenance window"},
-	{"set_access_method", "MG115", MG_BLOCKING, "SET ACCESS METHOD on", MG_BLOCK,
+	{"set_access_method", "MG115", &mg_blocking, "SET ACCESS METHOD on", MG_BLOCK,
 	 MG_CAUSE_SET_ACCESS_METHOD, true, NULL, mg_advise_set_access_method,
 	 "SET ACCESS METHOD, which rewrites the table",
 	 "there is no online form: a new table filled in batches, or a maintenance window"},
-	{"set_tablespace", "MG116", MG_BLOCKING, "SET TABLESPACE on", MG_BLOCK, MG_CAUSE_SET_TABLESPACE,
-	 true, NULL, mg_advise_set_tablespace,
+	{"set_tablespace", "MG116", &mg_blocking, "SET TABLESPACE on", MG_BLOCK,
+	 MG_CAUSE_SET_TABLESPACE, true, NULL, mg_advise_set_tablespace,
 	 "SET TABLESPACE, which copies the files while reads and writes are blocked",
 	 "for an index REINDEX (TABLESPACE ...) CONCURRENTLY, for a table pg_repack --tablespace"},
-	{"attach_partition", "MG117", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
+	{"attach_partition", "MG117", &mg_blocking, "ATTACH PARTITION to", MG_BLOCK,
 	 MG_CAUSE_ATTACH_PARTITION, true, NULL, mg_advise_attach_partition,
 	 "ATTACH PARTITION that reads the new or the default partition in full",
 	 "first add and VALIDATE a CHECK that proves the partition's bounds"},
-	{"attach_partition_index", "MG118", MG_BLOCKING, "ATTACH PARTITION to", MG_BLOCK,
+	{"attach_partition_index", "MG118", &mg_blocking, "ATTACH PARTITION to", MG_BLOCK,
 	 MG_CAUSE_ATTACH_PARTITION_INDEX, true, NULL, mg_advise_attach_partition,
 	 "ATTACH PARTITION that builds indexes of the parent on the new partition",
 	 "first CREATE INDEX CONCURRENTLY on the partition"},
-	{"detach_partition", "MG119", MG_BLOCKING, "DETACH PARTITION from", MG_BLOCK,
+	{"detach_partition", "MG119", &mg_blocking, "DETACH PARTITION from", MG_BLOCK,
 	 MG_CAUSE_DETACH_PARTITION, true, NULL, mg_advise_detach_partition,
 	 "DETACH PARTITION that reads the tables with foreign keys to the parent",
 	 "DETACH PARTITION ... CONCURRENTLY"},
-	{"create_partition", "MG120", MG_BLOCKING, "CREATE TABLE PARTITION OF", MG_BLOCK,
+	{"create_partition", "MG120", &mg_blocking, "CREATE TABLE PARTITION OF", MG_BLOCK,
 	 MG_CAUSE_CREATE_PARTITION, true, NULL, mg_advise_create_partition,
 	 "CREATE TABLE ... PARTITION OF that reads the default partition in full",
 	 "first add and VALIDATE a CHECK on the default partition; create the table apart and ATTACH it"},
-	{"create_index", "MG121", MG_BLOCKING, "CREATE INDEX on", MG_BLOCK, MG_CAUSE_CREATE_INDEX, true,
-	 NULL, mg_advise_create_index, "an index built while writes are blocked",
+	{"create_index", "MG121", &mg_blocking, "CREATE INDEX on", MG_BLOCK, MG_CAUSE_CREATE_INDEX,
+	 true, NULL, mg_advise_create_index, "an index built while writes are blocked",
 	 "CREATE INDEX CONCURRENTLY; for a partitioned table on each partition, then ATTACH"},
-	{"reindex", "MG122", MG_BLOCKING, "REINDEX of", MG_BLOCK, MG_CAUSE_REINDEX, true, NULL,
+	{"reindex", "MG122", &mg_blocking, "REINDEX of", MG_BLOCK, MG_CAUSE_REINDEX, true, NULL,
 	 mg_advise_reindex, "an index rebuilt while writes, and reads that would use it, are blocked",
 	 "REINDEX ... CONCURRENTLY"},
-	{"vacuum_full", "MG123", MG_BLOCKING, "VACUUM FULL of", MG_BLOCK, MG_CAUSE_VACUUM_FULL, true,
+	{"vacuum_full", "MG123", &mg_blocking, "VACUUM FULL of", MG_BLOCK, MG_CAUSE_VACUUM_FULL, true,
 	 NULL, mg_advise_vacuum_full, "VACUUM FULL, which rewrites the table",
 	 "plain VACUUM to reuse the space; REPACK (CONCURRENTLY) or pg_repack to give it back"},
-	{"cluster", "MG124", MG_BLOCKING, "CLUSTER of", MG_BLOCK, MG_CAUSE_CLUSTER, true, NULL,
+	{"cluster", "MG124", &mg_blocking, "CLUSTER of", MG_BLOCK, MG_CAUSE_CLUSTER, true, NULL,
 	 mg_advise_cluster, "CLUSTER, which rewrites the table",
 	 "REPACK (CONCURRENTLY) ... USING INDEX, or pg_repack --order-by"},
-	{"refresh_matview", "MG125", MG_BLOCKING, "REFRESH MATERIALIZED VIEW on", MG_BLOCK,
+	{"refresh_matview", "MG125", &mg_blocking, "REFRESH MATERIALIZED VIEW on", MG_BLOCK,
 	 MG_CAUSE_REFRESH_MATVIEW, true, NULL, mg_advise_refresh_matview,
 	 "REFRESH MATERIALIZED VIEW, which blocks reads while its query runs",
 	 "REFRESH MATERIALIZED VIEW CONCURRENTLY, which needs a unique index"},
-	{"alter_domain", "MG126", MG_BLOCKING, "ALTER DOMAIN", MG_BLOCK, MG_CAUSE_ALTER_DOMAIN, true,
+	{"alter_domain", "MG126", &mg_blocking, "ALTER DOMAIN", MG_BLOCK, MG_CAUSE_ALTER_DOMAIN, true,
 	 NULL, mg_advise_alter_domain,
 	 "a constraint of a domain, verified on all tables with columns of the domain",
 	 "add it as CHECK ... NOT VALID and leave it so; look for old rows by queries"},
-	{"create_table_as", "MG127", MG_BLOCKING, "CREATE TABLE AS", MG_BLOCK, MG_CAUSE_CREATE_TABLE_AS,
-	 true, NULL, mg_advise_create_table_as,
+	{"create_table_as", "MG127", &mg_blocking, "CREATE TABLE AS", MG_BLOCK,
+	 MG_CAUSE_CREATE_TABLE_AS, true, NULL, mg_advise_create_table_as,
 	 "a query that is read to its end while the transaction holds strong locks",
 	 "run it in a transaction of its own, before or after the one that holds the locks"},
-	{"set_expression", "MG128", MG_BLOCKING, "SET EXPRESSION on", MG_BLOCK, MG_CAUSE_SET_EXPRESSION,
-	 true, NULL, mg_advise_set_expression,
+	{"set_expression", "MG128", &mg_blocking, "SET EXPRESSION on", MG_BLOCK,
+	 MG_CAUSE_SET_EXPRESSION, true, NULL, mg_advise_set_expression,
 	 "another expression of a generated column, which rewrites the table (17 and later)",
 	 "a plain column computed by a trigger, the rows that are there in batches"},
-	{"alter_constraint", "MG129", MG_BLOCKING, "ALTER CONSTRAINT on", MG_BLOCK,
+	{"alter_constraint", "MG129", &mg_blocking, "ALTER CONSTRAINT on", MG_BLOCK,
 	 MG_CAUSE_ALTER_CONSTRAINT, true, NULL, mg_advise_alter_constraint,
 	 "ALTER CONSTRAINT ENFORCED or INHERIT, for which all rows are read (18 and later)",
 	 "make the constraint anew NOT VALID, then VALIDATE it"},
-	{"repack", "MG132", MG_BLOCKING, "REPACK of", MG_BLOCK, MG_CAUSE_REPACK, true, NULL,
+	{"repack", "MG132", &mg_blocking, "REPACK of", MG_BLOCK, MG_CAUSE_REPACK, true, NULL,
 	 mg_advise_repack, "REPACK without CONCURRENTLY, which rewrites the table (19 and later)",
 	 "REPACK (CONCURRENTLY), which needs a primary key or replica identity"},
-	{"add_not_null", "MG133", MG_BLOCKING, "ADD NOT NULL to", MG_BLOCK, MG_CAUSE_ADD_NOT_NULL, true,
-	 NULL, mg_advise_add_not_null,
+	{"add_not_null", "MG133", &mg_blocking, "ADD NOT NULL to", MG_BLOCK, MG_CAUSE_ADD_NOT_NULL,
+	 true, NULL, mg_advise_add_not_null,
 	 "a NOT NULL constraint that is verified while reads and writes are blocked (18 and later)",
 	 "add it NOT VALID, then VALIDATE it in another transaction"},
-	{"invalid_index", "MG601", MG_LEFTOVERS, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
-	 MG_CAUSE_INVALID_INDEX, false, NULL, mg_advise_invalid_index,
+	{"invalid_index", "MG601", &mg_leftovers, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
+	 MG_CAUSE_INVALID_INDEX, false, mg_skips_invalid_index, mg_advise_invalid_index,
 	 "CREATE INDEX IF NOT EXISTS that would skip an invalid index left by a failed build",
 	 "DROP INDEX CONCURRENTLY, then run it again"},
-	{"unannounced_rewrite", "MG701", MG_SELF_AUDIT, "unforeseen rewrite of", MG_BLOCK,
+	{"unannounced_rewrite", "MG701", &mg_self_audit, "unforeseen rewrite of", MG_BLOCK,
 	 MG_CAUSE_UNANNOUNCED, true, NULL, mg_advise_unannounced_rewrite,
 	 "a rewrite that was not foreseen when the statement was judged",
 	 "run it again, for it is judged by the catalog as it is then; if that does not help, report it"},
@@ -463,46 +480,88 @@ mg_causes(MgFootprint *fp)
 	return causes & ~UINT64CONST(1);
 }
 
+/* What is known about a statement, for all rules. */
+struct MgInquiry
+{
+	MgFootprint *fp;
+	uint64 causes; /* those that occur, as a mask */
+	List *blocked; /* of MgEffect: see mg_blocked() */
+};
+
+static inline bool
+mg_occurs(const MgInquiry *inquiry, MgCause cause)
+{
+	return (inquiry->causes & (UINT64CONST(1) << cause)) != 0;
+}
+
+/* A rule about work that is done while others are kept from a relation. */
+static MgFinding *
+mg_find_work(MgInquiry *inquiry, const MgRule *rule)
+{
+	MgFootprint *fp = inquiry->fp;
+	List *blocked = inquiry->blocked;
+	MgFinding *finding;
+
+	if (!mg_occurs(inquiry, rule->cause))
+		return NULL;
+	if (rule->cause == MG_CAUSE_REFRESH_MATVIEW || rule->cause == MG_CAUSE_CREATE_TABLE_AS)
+		blocked = mg_blocked_by_query(fp, rule->cause);
+	if (blocked == NIL)
+		return NULL;
+	finding = mg_gather(fp, rule);
+	if (!mg_add_up(finding))
+		return NULL;
+	finding->blocked = blocked;
+	mg_pick_relation(fp, finding);
+	return rule->applies == NULL || rule->applies(fp, finding) ? finding : NULL;
+}
+
+/* A rule about something else: it knows best what it looks at. */
+static MgFinding *
+mg_find_situation(MgInquiry *inquiry, const MgRule *rule)
+{
+	MgFootprint *fp = inquiry->fp;
+	MgFinding *finding;
+
+	if (rule->cause != MG_CAUSE_NONE)
+	{
+		if (!mg_occurs(inquiry, rule->cause))
+			return NULL;
+		finding = mg_gather(fp, rule);
+	}
+	else
+	{
+		finding = palloc0(sizeof(MgFinding));
+		finding->rule = rule;
+	}
+	finding->relid = fp->target;
+	return rule->applies(fp, finding) ? finding : NULL;
+}
+
 /*
  * All findings of a statement, in the order of the table above, without
  * verdict and without words.  A statement that core will refuse has none, so
- * that core's own error comes first; nor has one that commits inside, because
- * it blocks nobody.
+ * that core's own error comes first; nor is there work under locks in one that
+ * commits inside, because it blocks nobody.
  */
 List *
 mg_findings(MgFootprint *fp)
 {
-	uint64 causes;
-	List *blocked;
+	MgInquiry inquiry = {.fp = fp};
 	List *findings = NIL;
 
-	if (fp->problem != NULL || (causes = mg_causes(fp)) == 0)
+	if (fp->problem != NULL || fp->effects == NIL)
 		return NIL;
 
-	blocked = fp->concurrent ? NIL : mg_blocked(fp);
+	inquiry.causes = mg_causes(fp);
+	if (inquiry.causes != 0 && !fp->concurrent)
+		inquiry.blocked = mg_blocked(fp);
 	for (int i = 0; i < mg_nrules; i++)
 	{
 		const MgRule *rule = &mg_rules[i];
-		List *kept_from = blocked;
-		MgFinding *finding;
+		MgFinding *finding = rule->category->find(&inquiry, rule);
 
-		if ((causes & (UINT64CONST(1) << rule->cause)) == 0)
-			continue;
-		if (rule->cause == MG_CAUSE_REFRESH_MATVIEW || rule->cause == MG_CAUSE_CREATE_TABLE_AS)
-			kept_from = mg_blocked_by_query(fp, rule->cause);
-		if (rule->sized && kept_from == NIL)
-			continue;
-		finding = mg_gather(fp, rule);
-		if (rule->sized)
-		{
-			if (!mg_add_up(finding))
-				continue;
-			finding->blocked = kept_from;
-			mg_pick_relation(fp, finding);
-		}
-		else
-			finding->relid = ((MgEffect *) linitial(finding->worked))->relid;
-		if (rule->applies == NULL || rule->applies(fp, finding))
+		if (finding)
 			findings = lappend(findings, finding);
 	}
 	return findings;

@@ -514,7 +514,7 @@ mg_rules_list(PG_FUNCTION_ARGS)
 
 		mg_put_text(&values[0], &nulls[0], rule->name);
 		mg_put_text(&values[1], &nulls[1], rule->sqlstate);
-		mg_put_text(&values[2], &nulls[2], rule->category);
+		mg_put_text(&values[2], &nulls[2], rule->category->name);
 		mg_put_text(&values[3], &nulls[3], mg_verdict_name(rule->default_action));
 		mg_put_text(&values[4], &nulls[4], mg_verdict_name(mg_rule_action(i)));
 		mg_put_text(&values[5], &nulls[5], rule->summary);
