@@ -27,7 +27,7 @@ REGRESS_PREP   = refuse-root
 ISOLATION      = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --temp-instance=tmp_check_iso $(TEMP_CONFIG)
 TAP_TESTS      = 1
-PROVE_TESTS    = test/t/*.pl
+PROVE_TESTS   ?= test/t/*.pl
 
 PG_CONFIG ?= pg_config
 PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

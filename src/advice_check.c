@@ -211,7 +211,7 @@ mg_has_index_on(Oid relid, List *columns)
 
 /* Does a partition have a constraint that the parent's will take over? */
 static bool
-mg_has_foreign_key(Oid partition, Constraint *con)
+mg_has_foreign_key(MgFootprint *fp, Oid partition, Constraint *con)
 {
 	Oid referenced = RangeVarGetRelid(con->pktable, NoLock, true);
 	MgFkeyShape shape;
@@ -219,7 +219,7 @@ mg_has_foreign_key(Oid partition, Constraint *con)
 
 	return OidIsValid(referenced) && con->fk_attrs != NIL &&
 		   mg_fkey_shape_of_constraint(partition, referenced, con, &shape) &&
-		   OidIsValid(mg_fkey_find(partition, &shape, &valid)) && valid;
+		   OidIsValid(mg_fkey_find(fp, partition, &shape, &valid)) && valid;
 }
 
 /* NOT VALID is refused for partitioned tables before 18: each partition has it first. */
@@ -236,7 +236,7 @@ mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *it
 		Oid leaf = lfirst_oid(lc);
 		const char *name;
 
-		if (get_rel_relkind(leaf) != RELKIND_RELATION || mg_has_foreign_key(leaf, item->con))
+		if (get_rel_relkind(leaf) != RELKIND_RELATION || mg_has_foreign_key(fp, leaf, item->con))
 			continue;
 		if (shown == MG_SHOWN)
 		{

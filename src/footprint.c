@@ -41,6 +41,7 @@ static const MgFootprintFn mg_by_tag[] =
 	 [T_RefreshMatViewStmt] = mg_footprint_refresh,
 	 [T_CreateTableAsStmt] = mg_footprint_create_table_as,
 	 [T_SelectStmt] = mg_footprint_select,
+	 [T_ExplainStmt] = mg_footprint_explain,
 	 [T_CreateSeqStmt] = mg_footprint_create_sequence,
 	 [T_AlterSeqStmt] = mg_footprint_alter_sequence,
 	 [T_CreateSchemaStmt] = mg_footprint_create_schema,

@@ -76,6 +76,22 @@ mg_add_column_work(MgTab *tab, MgNewColumn *column, AlterTableCmd *cmd)
 		mg_note(tab->eff, "%s", column->why);
 }
 
+/* Is NOT NULL written with NO INHERIT? */
+static bool
+mg_not_null_stays(const ColumnDef *def)
+{
+	ListCell *lc;
+
+	foreach(lc, def->constraints)
+	{
+		Constraint *con = lfirst_node(Constraint, lc);
+
+		if (con->contype == CONSTR_NOTNULL && con->is_no_inherit)
+			return true;
+	}
+	return false;
+}
+
 /* ADD COLUMN on a table and its descendants, level by level. */
 static void
 mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *cmd)
@@ -93,8 +109,12 @@ mg_add_column_tree(MgAlter *cx, Oid relid, MgNewColumn *column, AlterTableCmd *c
 		/* a child that has the column already keeps it, and so do its children */
 		if (mg_attribute(child, column->def->colname, NULL) &&
 			!mg_name_in(mg_tab_child(cx, child)->gone_columns, column->def->colname))
+		{
 			mg_note(mg_tab_child(cx, child)->eff, "it has column \"%s\" already",
 					column->def->colname);
+			if (MG_PG_NOT_NULL_CONSTRAINTS && column->not_null && !mg_not_null_stays(column->def))
+				mg_pass_on_not_null(cx, child, column->def->colname, (Node *) cmd);
+		}
 		else
 			mg_add_column_tree(cx, child, column, cmd);
 	}

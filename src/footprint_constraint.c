@@ -189,12 +189,13 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 		bool valid;
 
 		if (mg_fkey_shape_of_constraint(partition, confrelid, con, &shape) &&
-			OidIsValid(mg_fkey_find(partition, &shape, &valid)))
+			OidIsValid(mg_fkey_find(cx->fp, partition, &shape, &valid)))
 		{
 			mg_tab_child(cx, partition);
-			mg_lock_referenced(
-				cx->fp, confrelid, AccessExclusiveLock,
-				"a partition has the foreign key already, and its triggers here are merged");
+			if (shape.enforced) /* otherwise there are no triggers */
+				mg_lock_referenced(
+					cx->fp, confrelid, AccessExclusiveLock,
+					"a partition has the foreign key already, and its triggers here are merged");
 			if (validate && !valid && !con->skip_validation)
 				mg_adopt_invalid_fkey(cx, partition, confrelid, MG_CAUSE_ADD_FOREIGN_KEY, node,
 									  con->conname);

@@ -118,6 +118,8 @@ mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con, MgFke
 	shape->updtype = con->fk_upd_action;
 	shape->deltype = con->fk_del_action;
 	shape->matchtype = con->fk_matchtype;
+	shape->enforced = mg_clause_enforced(con);
+	shape->name = con->conname;
 	if (!OidIsValid(confrelid) || !mg_attnums(partition, con->fk_attrs, shape->conkey))
 		return false;
 	return mg_referenced_columns(confrelid, con, shape) &&
@@ -138,6 +140,8 @@ mg_fkey_shape(HeapTuple tuple, MgFkeyShape *shape)
 	shape->updtype = form->confupdtype;
 	shape->deltype = form->confdeltype;
 	shape->matchtype = form->confmatchtype;
+	shape->enforced = mg_row_enforced(form);
+	shape->name = pstrdup(NameStr(form->conname));
 	mg_deconstruct_fkey(tuple, &shape->nkeys, shape->conkey, shape->confkey, ignored);
 }
 
@@ -159,26 +163,33 @@ mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape)
 	return true;
 }
 
-/* Are two shapes the same? */
+/* Do they reference the same by the same columns? */
 static bool
-mg_fkey_same(const MgFkeyShape *a, const MgFkeyShape *b)
+mg_fkey_same_keys(const MgFkeyShape *a, const MgFkeyShape *b)
 {
 	for (int i = 0; i < Min(a->nkeys, b->nkeys); i++)
 	{
 		if (a->conkey[i] != b->conkey[i] || a->confkey[i] != b->confkey[i])
 			return false;
 	}
-	return a->confrelid == b->confrelid && a->nkeys == b->nkeys && a->deferrable == b->deferrable &&
-		   a->deferred == b->deferred && a->updtype == b->updtype && a->deltype == b->deltype &&
-		   a->matchtype == b->matchtype;
+	return a->confrelid == b->confrelid && a->nkeys == b->nkeys;
+}
+
+/* And do they do the same? */
+static bool
+mg_fkey_same_actions(const MgFkeyShape *a, const MgFkeyShape *b)
+{
+	return a->deferrable == b->deferrable && a->deferred == b->deferred &&
+		   a->updtype == b->updtype && a->deltype == b->deltype && a->matchtype == b->matchtype;
 }
 
 /*
  * The foreign key of that shape of a partition that has no parent yet and can
- * be adopted, or InvalidOid.  *valid: need not be validated then.
+ * be adopted, or InvalidOid.  *valid: need not be validated then.  Records
+ * core's error if there is one that is enforced where the other is not.
  */
 Oid
-mg_fkey_find(Oid partition, const MgFkeyShape *shape, bool *valid)
+mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *valid)
 {
 	ListCell *lc;
 
@@ -195,9 +206,17 @@ mg_fkey_find(Oid partition, const MgFkeyShape *shape, bool *valid)
 		mg_fkey_shape(tuple, &other);
 		*valid = form->convalidated;
 		same = (*valid || MG_PG_NOT_VALID_FKEY_OF_PARTITIONED) && !OidIsValid(form->conparentid) &&
-			   mg_fkey_same(&other, shape);
+			   mg_fkey_same_keys(&other, shape);
 		ReleaseSysCache(tuple);
-		if (same)
+		if (same && other.enforced != shape->enforced)
+		{
+			mg_problem(
+				fp, ERRCODE_INVALID_OBJECT_DEFINITION,
+				"constraint \"%s\" enforceability conflicts with constraint \"%s\" on relation \"%s\"",
+				shape->name ? shape->name : other.name, other.name, get_rel_name(partition));
+			return InvalidOid;
+		}
+		if (same && mg_fkey_same_actions(&other, shape))
 			return lfirst_oid(lc);
 	}
 	return InvalidOid;

@@ -329,6 +329,14 @@ mg_plain_not_null(String *column)
 	return con;
 }
 
+/* A column that a child table has already: it gets the NOT NULL of the parent's new one. */
+void
+mg_pass_on_not_null(MgAlter *cx, Oid child, char *column, Node *node)
+{
+	mg_add_not_null_tree(cx, child, mg_plain_not_null(makeString(column)), true, true,
+						 MG_CAUSE_ADD_NOT_NULL, node);
+}
+
 /* Will the NOT NULL constraint that is there do for a primary key?  If not, records core's error. */
 static bool
 mg_fit_for_primary_key(MgAlter *cx, const MgNotNull *known, const char *column)
@@ -485,6 +493,14 @@ mg_in_index(Oid relid, AttrNumber attnum, bool primary)
 	return false;
 }
 
+/* Is it an identity column, after what the statement has done so far? */
+static bool
+mg_has_identity(MgAlter *cx, Oid relid, const char *column)
+{
+	return mg_column_form(relid, column).attidentity != '\0' &&
+		   !mg_name_in(mg_tab_child(cx, cx->relid)->plain, column);
+}
+
 /* What core refuses before it drops a NOT NULL constraint. */
 static bool
 mg_not_null_droppable(MgAlter *cx, Oid relid, const char *column, const MgNotNull *known,
@@ -502,7 +518,7 @@ mg_not_null_droppable(MgAlter *cx, Oid relid, const char *column, const MgNotNul
 	else if (mg_in_index(relid, attnum, false))
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 				   "column \"%s\" is in index used as replica identity", column);
-	else if (mg_column_form(relid, column).attidentity != '\0')
+	else if (mg_has_identity(cx, relid, column))
 		mg_problem(cx->fp, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				   "column \"%s\" of relation \"%s\" is an identity column", column,
 				   get_rel_name(relid));
@@ -550,7 +566,7 @@ mg_drop_not_null_constraint(MgAlter *cx, AlterTableCmd *cmd)
 		mg_note(tab->eff, "column \"%s\" is nullable already", cmd->name);
 		return;
 	}
-	if (mg_column_form(cx->relid, cmd->name).attidentity != '\0')
+	if (mg_has_identity(cx, cx->relid, cmd->name))
 		mg_problem(cx->fp, ERRCODE_SYNTAX_ERROR,
 				   "column \"%s\" of relation \"%s\" is an identity column", cmd->name,
 				   get_rel_name(cx->relid));

@@ -300,11 +300,12 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 	mg_lock_referenced(cx->fp, form->confrelid, ShareRowExclusiveLock,
 					   "the foreign key of the parent adds triggers to the table it references");
 	if (mg_fkey_shape_of_row(relid, tuple, &shape) &&
-		OidIsValid(mg_fkey_find(relid, &shape, &valid)))
+		OidIsValid(mg_fkey_find(cx->fp, relid, &shape, &valid)))
 	{
-		mg_lock_referenced(
-			cx->fp, form->confrelid, AccessExclusiveLock,
-			"the partition has the foreign key already, and its triggers here are merged");
+		if (shape.enforced) /* otherwise there are no triggers */
+			mg_lock_referenced(
+				cx->fp, form->confrelid, AccessExclusiveLock,
+				"the partition has the foreign key already, and its triggers here are merged");
 		if (!valid && form->convalidated)
 			mg_adopt_invalid_fkey(cx, relid, form->confrelid, MG_CAUSE_ATTACH_PARTITION, node,
 								  pstrdup(NameStr(form->conname)));
@@ -428,7 +429,7 @@ mg_attach_allowed(MgAlter *cx, Oid relid)
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
 				   "cannot attach inheritance parent as partition");
 	else
-		return true;
+		return mg_check_merge(cx->fp, relid, cx->relid);
 	return false;
 }
 

@@ -187,6 +187,10 @@ mg_alter_inherit(MgAlter *cx, AlterTableCmd *cmd)
 {
 	Oid parent = mg_lookup_relation(cx->fp, castNode(RangeVar, cmd->def), false);
 
+	/* what the same statement does before is not compared */
+	if (OidIsValid(parent) && OidIsValid(cx->relid) && list_length(cx->stmt->cmds) == 1 &&
+		!mg_check_merge(cx->fp, cx->relid, parent))
+		return;
 	mg_effect(cx->fp, parent, ShareUpdateExclusiveLock, MG_ROLE_PARENT,
 			  "the parent of the inheritance is kept from other schema changes");
 }
@@ -303,8 +307,13 @@ mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
 		return;
 	sequence = mg_identity_sequence(cx->relid, attnum);
 	if (cmd->subtype == AT_DropIdentity)
+	{
+		MgTab *tab = mg_tab_child(cx, cx->relid);
+
+		tab->plain = lappend(tab->plain, cmd->name);
 		mg_effect(cx->fp, sequence, AccessExclusiveLock, MG_ROLE_OTHER,
 				  "the sequence of the identity column is dropped");
+	}
 	else
 		mg_effect(cx->fp, sequence, ShareRowExclusiveLock, MG_ROLE_OTHER,
 				  "the sequence of the identity column is altered");

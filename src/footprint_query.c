@@ -427,3 +427,48 @@ mg_footprint_select(MgFootprint *fp, Node *node)
 	if (analyzed && analyzed->commandType == CMD_UTILITY)
 		mg_created_from_query(fp, castNode(CreateTableAsStmt, analyzed->utilityStmt));
 }
+
+/* ------------------------------------------------------------------------
+ * EXPLAIN ANALYZE
+ * ------------------------------------------------------------------------ */
+
+/* See mg.h.  The last word of an option counts. */
+bool
+mg_explain_executes(ExplainStmt *stmt)
+{
+	bool executes = false;
+	ListCell *lc;
+
+	foreach(lc, stmt->options)
+	{
+		DefElem *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "analyze") == 0)
+			executes = mg_option_is_on(option);
+	}
+	return executes;
+}
+
+/*
+ * EXPLAIN (ANALYZE) CREATE TABLE AS runs the query and makes the table.  stmt:
+ * an ExplainStmt, whose query is raw in a dry run, analyzed when it is about
+ * to run.  Follows ExplainOneUtility() of explain.c.
+ */
+void
+mg_footprint_explain(MgFootprint *fp, Node *node)
+{
+	ExplainStmt *stmt = castNode(ExplainStmt, node);
+	Node *query = stmt->query;
+
+	if (query && IsA(query, Query) && castNode(Query, query)->commandType == CMD_UTILITY)
+		query = castNode(Query, query)->utilityStmt;
+	if (!mg_explain_executes(stmt))
+		return;
+	if (query && IsA(query, CreateTableAsStmt))
+		mg_footprint_create_table_as(fp, query);
+	else if (query && IsA(query, SelectStmt))
+		mg_footprint_select(fp, query);
+	else
+		fp->covered = false;
+	fp->command = "EXPLAIN";
+}

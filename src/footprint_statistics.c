@@ -24,6 +24,9 @@ mg_check_statistics_column(MgFootprint *fp, Oid relid, const char *name)
 	if (form->attnum <= 0)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 				   "statistics creation on system columns is not supported");
+	else if (form->attgenerated == MG_GENERATED_VIRTUAL && !MG_PG_STATISTICS_ON_VIRTUAL)
+		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
+				   "statistics creation on virtual generated columns is not supported");
 	else if (lookup_type_cache(form->atttypid, TYPECACHE_LT_OPR)->lt_opr == InvalidOid)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 				   "column \"%s\" cannot be used in statistics because its type %s has no default "
@@ -39,6 +42,7 @@ mg_check_statistics(MgFootprint *fp, CreateStatsStmt *stmt, Oid relid)
 {
 	int columns = list_length(stmt->exprs);
 	List *names = NIL;
+	List *expressions = NIL; /* those that are written as a name */
 	bool duplicate = false;
 	ListCell *lc;
 
@@ -48,12 +52,15 @@ mg_check_statistics(MgFootprint *fp, CreateStatsStmt *stmt, Oid relid)
 	foreach(lc, stmt->exprs)
 	{
 		char *name = lfirst_node(StatsElem, lc)->name;
+		List **list = &names;
 
 		if (fp->problem || name == NULL)
 			continue;
 		mg_check_statistics_column(fp, relid, name);
-		duplicate = duplicate || list_member(names, makeString(name));
-		names = lappend(names, makeString(name));
+		if (MG_PG_STATISTICS_ON_VIRTUAL && mg_is_virtual(relid, name))
+			list = &expressions; /* it stands for its expression */
+		duplicate = duplicate || list_member(*list, makeString(name));
+		*list = lappend(*list, makeString(name));
 	}
 	if (columns == 1 && names == NIL && stmt->stat_types != NIL)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,

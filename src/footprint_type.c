@@ -136,7 +136,14 @@ mg_rows_change(MgTab *tab)
 		if (cause != MG_CAUSE_SET_LOGGED && cause != MG_CAUSE_SET_ACCESS_METHOD)
 			return true;
 	}
-	return tab->valued || tab->retyped != NIL;
+	foreach(lc, tab->retyped)
+	{
+		MgRetyped *retyped = lfirst(lc);
+
+		if (!retyped->expression || !retyped->is_virtual)
+			return true;
+	}
+	return tab->valued;
 }
 
 /*
@@ -218,50 +225,73 @@ mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd)
 }
 
 #ifdef MG_AT_SET_EXPRESSION
+/* The column's row, as far as it matters here; also of one that the statement adds. */
+static FormData_pg_attribute
+mg_generated_column(MgTab *tab, const char *name)
+{
+	FormData_pg_attribute att = mg_column_form(tab->relid, name);
+	MgNewColumn *added = mg_tab_new_column(tab, name);
+
+	if (added)
+	{
+		memset(&att, 0, sizeof(att));
+		att.attnotnull = added->not_null;
+		if (added->generated)
+			att.attgenerated = added->is_virtual ? MG_GENERATED_VIRTUAL
+												 : ATTRIBUTE_GENERATED_STORED;
+	}
+	return att;
+}
+
 /* What core refuses of SET EXPRESSION before it does anything. */
 static bool
-mg_expression_allowed(MgAlter *cx, Oid relid, const char *column)
+mg_expression_allowed(MgAlter *cx, Oid relid, const char *column, const FormData_pg_attribute *att)
 {
-	FormData_pg_attribute att = mg_column_form(relid, column);
-
-	if (att.attnum <= 0)
-	{
-		mg_column(cx, relid, column);
-		if (att.attnum < 0)
-			mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
-					   column);
-	}
-	else if (att.attgenerated == '\0')
+	mg_column(cx, relid, column);
+	if (att->attnum < 0)
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
+				   column);
+	else if (att->attgenerated == '\0')
 		mg_problem(cx->fp, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				   "column \"%s\" of relation \"%s\" is not a generated column", column,
 				   get_rel_name(relid));
-	else if (att.attgenerated == MG_GENERATED_VIRTUAL && !MG_PG_VIRTUAL_CHECKED_AGAIN &&
+	else if (att->attgenerated == MG_GENERATED_VIRTUAL && !MG_PG_VIRTUAL_CHECKED_AGAIN &&
 			 mg_has_checks(relid))
 		mg_problem(
 			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 			"ALTER TABLE / SET EXPRESSION is not supported for virtual generated columns in tables with check constraints");
-	else if (att.attgenerated == MG_GENERATED_VIRTUAL && mg_has_publications(relid))
+	else if (att->attgenerated == MG_GENERATED_VIRTUAL && mg_has_publications(relid))
 		mg_problem(
 			cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 			"ALTER TABLE / SET EXPRESSION is not supported for virtual generated columns in tables that are part of a publication");
 	return cx->fp->problem == NULL;
 }
 
-/* Another expression of a stored generated column: like a change of type that rewrites. */
+/* What depends on the column is made again: like after a change of type. */
 static void
-mg_set_stored_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attribute *att)
+mg_remake_for_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attribute *att)
 {
 	MgRetyped *retyped = palloc0(sizeof(MgRetyped));
-	MgTask *task;
 
 	retyped->attnum = att->attnum;
 	retyped->oldtype = retyped->newtype = att->atttypid;
 	retyped->newtypmod = att->atttypmod;
 	retyped->oldcoll = retyped->newcoll = att->attcollation;
-	retyped->expression = retyped->rewrite = true;
+	retyped->expression = true;
+	retyped->is_virtual = att->attgenerated == MG_GENERATED_VIRTUAL;
+	retyped->rewrite = !retyped->is_virtual;
 	retyped->node = (Node *) cmd;
 	retyped->column = cmd->name;
 	tab->retyped = lappend(tab->retyped, retyped);
+}
+
+/* Another expression of a stored generated column: every row is written anew. */
+static void
+mg_set_stored_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attribute *att)
+{
+	MgTask *task;
+
+	mg_remake_for_expression(tab, cmd, att);
 	if (!mg_has_storage(tab->relkind))
 		return;
 	task = mg_pending(&tab->rewrites, MG_WORK_REWRITE, MG_CAUSE_SET_EXPRESSION, (Node *) cmd);
@@ -277,9 +307,11 @@ mg_set_virtual_expression(MgTab *tab, AlterTableCmd *cmd, const FormData_pg_attr
 {
 	MgTask *task;
 
+	if (MG_PG_VIRTUAL_CHECKED_AGAIN && att->attnum > 0)
+		mg_remake_for_expression(tab, cmd, att);
 	if (!mg_has_storage(tab->relkind))
 		return;
-	if (!att->attnotnull && !mg_has_checks(tab->relid))
+	if (!att->attnotnull && (att->attnum == InvalidAttrNumber || !mg_has_checks(tab->relid)))
 	{
 		mg_note(tab->eff, "generated column \"%s\" is computed when it is read, so no row is read",
 				cmd->name);
@@ -300,14 +332,13 @@ mg_alter_set_expression(MgAlter *cx, AlterTableCmd *cmd)
 	foreach(lc, mg_tree(cx->relid, cx->recurse))
 	{
 		MgTab *tab = mg_tab_child(cx, lfirst_oid(lc));
-		FormData_pg_attribute att;
+		FormData_pg_attribute att = mg_generated_column(tab, cmd->name);
 
-		if (!mg_expression_allowed(cx, tab->relid, cmd->name))
+		if (!mg_expression_allowed(cx, tab->relid, cmd->name, &att))
 			return;
-		att = mg_column_form(tab->relid, cmd->name);
 		if (att.attgenerated == MG_GENERATED_VIRTUAL)
 			mg_set_virtual_expression(tab, cmd, &att);
-		else
+		else if (att.attnum > 0) /* a new one is written by ADD COLUMN */
 			mg_set_stored_expression(tab, cmd, &att);
 	}
 }
@@ -372,16 +403,24 @@ mg_remake_partitioned_index(MgAlter *cx, MgTab *tab, Oid index)
 	}
 }
 
-/* An index that depends on a retyped column. */
+/* An index that depends on a retyped column; of another table if that has values of the row type. */
 static void
 mg_retyped_index(MgAlter *cx, MgTab *tab, Oid index)
 {
+	Oid table = IndexGetRelation(index, true);
+
 	if (list_member_oid(cx->gone_indexes, index) || get_rel_relispartition(index))
 		return; /* seen already, or it goes with its parent */
+	if (table != tab->relid)
+	{
+		mg_effect(cx->fp, table, AccessExclusiveLock, MG_ROLE_OTHER, NULL);
+		tab = mg_tab(cx, table, MG_ROLE_OTHER);
+	}
 	if (get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
 		mg_remake_partitioned_index(cx, tab, index);
 	else
-		mg_remake_index(cx, tab, index, mg_index_storage_kept(index, tab->retyped));
+		mg_remake_index(cx, tab, index,
+						tab->retyped != NIL && mg_index_storage_kept(index, tab->retyped));
 }
 
 /* A CHECK constraint is verified again, on descendants as well. */
@@ -544,8 +583,8 @@ mg_retyped_statistics(MgAlter *cx, Oid stxoid)
 
 	if (!HeapTupleIsValid(tuple))
 		return;
-	mg_effect(cx->fp, ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid,
-			  ShareUpdateExclusiveLock, MG_ROLE_OTHER, NULL);
+	mg_effect(cx->fp, ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid, AccessExclusiveLock,
+			  MG_ROLE_OTHER, "its extended statistics are dropped and made again");
 	ReleaseSysCache(tuple);
 }
 

@@ -311,7 +311,9 @@ extern void mg_footprint_refresh(MgFootprint *fp,
 								 Node *stmt); /* footprint_query.c: RefreshMatViewStmt */
 extern void mg_footprint_create_table_as(MgFootprint *fp,
 										 Node *stmt); /* footprint_query.c: CreateTableAsStmt */
-extern void mg_footprint_select(MgFootprint *fp, Node *stmt); /* footprint_query.c: SelectStmt */
+extern void mg_footprint_select(MgFootprint *fp, Node *stmt);  /* footprint_query.c: SelectStmt */
+extern void mg_footprint_explain(MgFootprint *fp, Node *stmt); /* footprint_query.c: ExplainStmt */
+extern bool mg_explain_executes(ExplainStmt *stmt);
 extern void mg_footprint_create_sequence(MgFootprint *fp,
 										 Node *stmt); /* footprint_sequence.c: CreateSeqStmt */
 extern void mg_footprint_alter_sequence(MgFootprint *fp,

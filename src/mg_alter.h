@@ -60,6 +60,7 @@ typedef struct MgTab
 	List *added;        /* of MgNewColumn: columns added by the statement */
 	List *gone_columns; /* of char *: names that the statement drops */
 	List *nullable;     /* of char *: columns whose NOT NULL the statement drops */
+	List *plain;        /* of char *: columns that the statement takes the identity from */
 	bool valued;        /* a column gets a value for existing rows, with or without a rewrite */
 } MgTab;
 
@@ -183,6 +184,7 @@ extern void mg_set_not_null(MgAlter *cx, const char *column, bool recurse, MgCau
 							Node *node);
 extern void mg_alter_set_not_null(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_inherit_not_null(MgAlter *cx, Oid child, const char *column, Node *node);
+extern void mg_pass_on_not_null(MgAlter *cx, Oid child, char *column, Node *node);
 extern void mg_add_not_null(MgAlter *cx, Constraint *con, bool recurse, MgCause cause, Node *node);
 extern List *mg_primary_key_prepare(MgAlter *cx, Constraint *con);
 extern void mg_primary_key_not_null(MgAlter *cx, List *columns, Node *node);
@@ -236,13 +238,18 @@ typedef struct MgFkeyShape
 	char updtype;
 	char deltype;
 	char matchtype;
+	bool enforced;
+	const char *name; /* of the constraint, or NULL */
 } MgFkeyShape;
+
+/* footprint_merge.c: do columns and constraints of child fit?  If not, records core's own error. */
+extern bool mg_check_merge(MgFootprint *fp, Oid child, Oid parent);
 
 extern bool mg_referenced_columns(Oid confrelid, Constraint *con, MgFkeyShape *shape);
 extern bool mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint *con,
 										MgFkeyShape *shape);
 extern bool mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape);
-extern Oid mg_fkey_find(Oid partition, const MgFkeyShape *shape, bool *valid);
+extern Oid mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *valid);
 extern List *mg_fkeys_of(Oid relid);
 extern List *mg_fkeys_to(Oid relid);
 

@@ -509,6 +509,10 @@ mg_apply_not_enforced(const Constraint *clause, Constraint *con)
 #endif
 }
 
+/* Before 16, columns of children may be generated where the parent's are not, by the same expression
+ * where they are. */
+#define MG_PG_GENERATED_LIKE_PARENT (PG_VERSION_NUM >= 160000)
+
 #define MG_PG_ENFORCED (PG_VERSION_NUM >= 180000)
 
 /* What core says when a constraint of another kind is to be validated. */
@@ -576,6 +580,9 @@ mg_constraint_change(Node *def, MgConstraintChange *change)
 #define mg_has_publications(relid) (GetRelationPublications(relid) != NIL)
 #endif
 #define MG_PG_VIRTUAL_CHECKED_AGAIN (PG_VERSION_NUM >= 190000)
+
+/* From 19 on, CREATE STATISTICS takes a virtual generated column for the expression behind it. */
+#define MG_PG_STATISTICS_ON_VIRTUAL (PG_VERSION_NUM >= 190000)
 
 /* In 18, ADD PRIMARY KEY of columns that are nullable locks all descendants in spite of ONLY. */
 #define MG_PG_PRIMARY_KEY_LOCKS_ALL (PG_VERSION_NUM >= 180000 && PG_VERSION_NUM < 190000)

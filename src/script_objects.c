@@ -387,6 +387,10 @@ mg_script_objects(MgScript *script, Node *stmt)
 		case T_SelectStmt:
 			mg_made_by_select(script, (SelectStmt *) stmt);
 			break;
+		case T_ExplainStmt:
+			if (mg_explain_executes((ExplainStmt *) stmt))
+				mg_script_objects(script, ((ExplainStmt *) stmt)->query);
+			break;
 		case T_ViewStmt:
 			mg_made(script, ((ViewStmt *) stmt)->view);
 			break;
