@@ -17,6 +17,7 @@ typedef struct MgMerge
 	MgFootprint *fp;
 	Oid child;
 	Oid parent;
+	bool partition; /* ATTACH, not INHERIT */
 	int sqlerrcode; /* zero: they fit */
 	char *message;
 } MgMerge;
@@ -143,7 +144,8 @@ mg_column_fits(MgMerge *merge, const FormData_pg_attribute *above)
 		return mg_misfit(merge, ERRCODE_COLLATION_MISMATCH,
 						 "child table \"%s\" has different collation for column \"%s\"",
 						 get_rel_name(merge->child), name);
-	if (!below.attnotnull && mg_asks_not_null(merge->parent, above->attnum))
+	/* the advice for ATTACH begins with SET NOT NULL, and is worth more than core's complaint */
+	if (!merge->partition && !below.attnotnull && mg_asks_not_null(merge->parent, above->attnum))
 		return mg_misfit(merge, ERRCODE_DATATYPE_MISMATCH,
 						 "column \"%s\" in child table%s must be marked NOT NULL", name,
 						 MG_PG_NOT_NULL_CONSTRAINTS
@@ -312,7 +314,7 @@ mg_merge_attempt(void *arg)
 {
 	MgMerge *merge = arg;
 
-	if (get_rel_relkind(merge->parent) == RELKIND_PARTITIONED_TABLE && !mg_no_more_columns(merge))
+	if (merge->partition && !mg_no_more_columns(merge))
 		return;
 	if (mg_columns_fit(merge))
 		(void) mg_constraints_fit(merge);
@@ -326,7 +328,10 @@ mg_merge_attempt(void *arg)
 bool
 mg_check_merge(MgFootprint *fp, Oid child, Oid parent)
 {
-	MgMerge merge = {.fp = fp, .child = child, .parent = parent};
+	MgMerge merge = {.fp = fp,
+					 .child = child,
+					 .parent = parent,
+					 .partition = get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE};
 
 	if (fp->script && (mg_script_alters(fp->script, child) || mg_script_alters(fp->script, parent)))
 		return true;

@@ -221,7 +221,7 @@ my @held = (
 	[ 'read before', 'SELECT count(*) FROM big, ref, parted, lone, kid WHERE false;' ],
 	[ 'row locks before', 'SELECT 1 FROM big WHERE id = 1 FOR UPDATE; SELECT 1 FROM parted WHERE id = 1 FOR UPDATE;' ],
 	[ 'written before', 'UPDATE big SET a = a WHERE id = 1; UPDATE parted SET v = v WHERE id = 1;' ],
-	[ 'altered before', 'ALTER TABLE big ADD d int; ALTER TABLE parted ADD d int;' ],
+	[ 'altered before', 'ALTER TABLE big ADD d int; ALTER TABLE parted ADD d int; ALTER TABLE lone ADD d int;' ],
 	[ 'locked before', 'LOCK TABLE big, parted IN SHARE UPDATE EXCLUSIVE MODE;' ]);
 
 foreach my $held (@held)
