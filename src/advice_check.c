@@ -186,15 +186,11 @@ mg_has_index_on(Oid relid, List *columns)
 {
 	ListCell *lc;
 
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
+		Form_pg_index form = lfirst(lc);
 		int found = 0;
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
 		for (int i = 0; i < form->indnkeyatts && i < list_length(columns); i++)
 		{
 			ListCell *lc2;
@@ -202,7 +198,6 @@ mg_has_index_on(Oid relid, List *columns)
 			foreach(lc2, columns)
 				found += form->indkey.values[i] == get_attnum(relid, strVal(lfirst(lc2)));
 		}
-		ReleaseSysCache(tuple);
 		if (found == list_length(columns))
 			return true;
 	}

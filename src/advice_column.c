@@ -46,13 +46,12 @@ mg_domain_not_null(ColumnDef *def)
 		return false;
 	while (!result && get_typtype(typid) == TYPTYPE_DOMAIN)
 	{
-		HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+		Form_pg_type form = mg_type_form(typid);
 
-		if (!HeapTupleIsValid(tuple))
+		if (form == NULL)
 			break;
-		result = ((Form_pg_type) GETSTRUCT(tuple))->typnotnull;
-		typid = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
-		ReleaseSysCache(tuple);
+		result = form->typnotnull;
+		typid = form->typbasetype;
 	}
 	return result;
 }

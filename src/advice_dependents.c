@@ -54,17 +54,14 @@ mg_declared_constraint(MgFootprint *fp, Oid relid, const char *name)
 
 	for (;;)
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-		Oid parent;
+		Form_pg_constraint form = mg_constraint_form(conid);
 
-		if (!HeapTupleIsValid(tuple))
+		if (form == NULL)
 			return InvalidOid;
-		parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
-		local = ((Form_pg_constraint) GETSTRUCT(tuple))->conislocal;
-		ReleaseSysCache(tuple);
-		if (!OidIsValid(parent))
+		local = form->conislocal;
+		if (!OidIsValid(form->conparentid))
 			break;
-		conid = parent;
+		conid = form->conparentid;
 	}
 	return local ? conid : get_relation_constraint_oid(fp->target, name, true);
 }
@@ -160,40 +157,20 @@ static bool
 mg_detour_constraint(MgDetour *detour, Oid conid)
 {
 	const char *text = mg_text_constraint(conid);
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
+	Form_pg_constraint form = mg_constraint_form(conid);
 	const char *name;
 	const char *table;
-	bool refused;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL || text == NULL ||
+		(form->contype == CONSTRAINT_FOREIGN &&
+		 get_rel_relkind(form->conrelid) == RELKIND_PARTITIONED_TABLE))
 		return false;
-	name = quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname));
-	table = mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid);
-	refused = ((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
-			  get_rel_relkind(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid) ==
-				  RELKIND_PARTITIONED_TABLE;
-	ReleaseSysCache(tuple);
-	if (refused || text == NULL)
-		return false;
+	name = quote_identifier(NameStr(form->conname));
+	table = mg_qualified_name(form->conrelid);
 	mg_sql(&detour->drop, "ALTER TABLE %s DROP CONSTRAINT %s", table, name);
 	mg_sql(&detour->add, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", table, name, text);
 	mg_sql(&detour->after, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
 	return true;
-}
-
-/* The index that a foreign key relies on. */
-static Oid
-mg_fkey_index(Oid conid)
-{
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conid));
-	Oid index = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		index = ((Form_pg_constraint) GETSTRUCT(tuple))->conindid;
-		ReleaseSysCache(tuple);
-	}
-	return index;
 }
 
 /* An index: dropped, and built again without blocking. */
@@ -207,7 +184,7 @@ mg_detour_index(MgDetour *detour, Oid index)
 	/* foreign keys hold on to the index behind what they reference */
 	foreach(lc, mg_fkeys_to(relid))
 	{
-		if (mg_fkey_index(lfirst_oid(lc)) == index)
+		if (mg_constraint_of(lfirst(lc))->conindid == index)
 			return false;
 	}
 	if (!mg_sql_index_again(&detour->after, index))

@@ -48,27 +48,13 @@ mg_is_domain_over(Oid typid, Oid domain)
 {
 	while (typid != domain && get_typtype(typid) == TYPTYPE_DOMAIN)
 	{
-		HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+		Form_pg_type form = mg_type_form(typid);
 
-		if (!HeapTupleIsValid(tuple))
+		if (form == NULL)
 			return false;
-		typid = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
-		ReleaseSysCache(tuple);
+		typid = form->typbasetype;
 	}
 	return typid == domain;
-}
-
-static AttrNumber
-mg_column_count(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	AttrNumber count;
-
-	if (!HeapTupleIsValid(tuple))
-		return 0;
-	count = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
-	return count;
 }
 
 /* How to look for old rows that violate it: a query for each column, a few of them. */

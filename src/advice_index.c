@@ -15,18 +15,15 @@
 MgIndexFlags
 mg_index_flags(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form = mg_index_form(index);
 	MgIndexFlags flags = {0};
 
-	if (HeapTupleIsValid(tuple))
+	if (form)
 	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
 		flags.unique = form->indisunique;
 		flags.primary = form->indisprimary;
 		flags.exclusion = form->indisexclusion;
 		flags.deferrable = !form->indimmediate;
-		ReleaseSysCache(tuple);
 	}
 	return flags;
 }
@@ -314,20 +311,14 @@ mg_sql_key_not_null(StringInfo buf, Oid relid, const char *table, List *keys)
 static List *
 mg_index_keys(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form = mg_index_form(index);
 	List *keys = NIL;
 
-	if (HeapTupleIsValid(tuple))
+	for (int i = 0; form && i < form->indnkeyatts; i++)
 	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+		char *name = get_attname(form->indrelid, form->indkey.values[i], true);
 
-		for (int i = 0; i < form->indnkeyatts; i++)
-		{
-			char *name = get_attname(form->indrelid, form->indkey.values[i], true);
-
-			keys = lappend(keys, makeString(name ? name : "expr"));
-		}
-		ReleaseSysCache(tuple);
+		keys = lappend(keys, makeString(name ? name : "expr"));
 	}
 	return keys;
 }

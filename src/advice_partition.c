@@ -230,8 +230,10 @@ mg_sql_partition_fkeys(MgFootprint *fp, StringInfo buf, Oid partition)
 	}
 	foreach(lc, mg_fkeys_of(fp->target))
 	{
-		if (list_member(names, makeString(get_constraint_name(lfirst_oid(lc)))))
-			mg_sql_partition_fkey(buf, lfirst_oid(lc), partition);
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
+
+		if (list_member(names, makeString(NameStr(form->conname))))
+			mg_sql_partition_fkey(buf, form->oid, partition);
 	}
 }
 

@@ -94,25 +94,19 @@ mg_key_columns(Oid matview, Query *query)
 	Oid relid = mg_only_table(query);
 	ListCell *lc;
 
-	foreach(lc, OidIsValid(relid) ? mg_index_list(relid) : NIL)
+	foreach(lc, OidIsValid(relid) ? mg_index_forms(relid) : NIL)
 	{
-		HeapTuple tuple;
-		Form_pg_index form;
+		Form_pg_index form = lfirst(lc);
 		List *columns = NIL;
 
-		if (!mg_index_is_primary(lfirst_oid(lc)))
+		if (!form->indisprimary)
 			continue;
-		tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
 		for (int i = 0; i < form->indnkeyatts; i++)
 		{
 			char *name = mg_column_of(matview, query, form->indkey.values[i]);
 
 			columns = lappend(columns, name ? makeString(name) : NULL);
 		}
-		ReleaseSysCache(tuple);
 		return list_member_ptr(columns, NULL) ? NIL : columns;
 	}
 	return NIL;

@@ -61,14 +61,9 @@ mg_identity_candidate(Oid relid)
 static bool
 mg_has_default_identity(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool result;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = ((Form_pg_class) GETSTRUCT(tuple))->relreplident == REPLICA_IDENTITY_DEFAULT;
-	ReleaseSysCache(tuple);
-	return result;
+	return form && form->relreplident == REPLICA_IDENTITY_DEFAULT;
 }
 
 /* The index in whose order a table is to be written, or InvalidOid. */

@@ -284,11 +284,11 @@ mg_text_check(MgFootprint *fp, Oid relid, Constraint *con)
 
 /* One CHECK of a domain as a condition on a column, or NULL. */
 static const char *
-mg_domain_condition(HeapTuple tuple, TupleDesc desc, const char *column)
+mg_domain_condition(HeapTuple row, const char *column)
 {
 	const char *check;
 	bool isnull;
-	Datum conbin = heap_getattr(tuple, Anum_pg_constraint_conbin, desc, &isnull);
+	Datum conbin = SysCacheGetAttr(CONSTROID, row, Anum_pg_constraint_conbin, &isnull);
 
 	if (isnull)
 		return NULL;
@@ -304,37 +304,28 @@ const char *
 mg_text_domain_check(Oid typid, const char *column)
 {
 	StringInfoData buf;
-	Relation pg_constraint;
 
 	initStringInfo(&buf);
-	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
 	while (get_typtype(typid) == TYPTYPE_DOMAIN)
 	{
-		SysScanDesc scan;
-		ScanKeyData key;
-		HeapTuple tuple;
+		Form_pg_type form = mg_type_form(typid);
+		ListCell *lc;
 
-		ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(typid));
-		scan = systable_beginscan(pg_constraint, ConstraintTypidIndexId, true, NULL, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		foreach(lc, mg_rows(ConstraintRelationId, ConstraintTypidIndexId,
+							Anum_pg_constraint_contypid, typid))
 		{
-			const char *text = mg_domain_condition(tuple, RelationGetDescr(pg_constraint), column);
+			const char *text = mg_domain_condition(lfirst(lc), column);
 
 			if (text)
 				appendStringInfo(&buf, "%s%s", buf.len ? " AND " : "", text);
 		}
-		systable_endscan(scan);
-		tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-		if (!HeapTupleIsValid(tuple))
+		if (form == NULL)
 			break;
-		if (((Form_pg_type) GETSTRUCT(tuple))->typnotnull)
+		if (form->typnotnull)
 			appendStringInfo(&buf, "%s%s IS NOT NULL", buf.len ? " AND " : "",
 							 quote_identifier(column));
-		typid = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
-		ReleaseSysCache(tuple);
+		typid = form->typbasetype;
 	}
-	table_close(pg_constraint, AccessShareLock);
 	return buf.data;
 }
 
@@ -481,16 +472,14 @@ static void
 mg_constraint_def(void *arg)
 {
 	MgConstraintDef *d = arg;
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(d->conid));
+	Form_pg_constraint form = mg_constraint_form(d->conid);
 	const char *def;
 	char *prefix;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return;
-	prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ",
-					  mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid),
-					  quote_identifier(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)));
-	ReleaseSysCache(tuple);
+	prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ", mg_qualified_name(form->conrelid),
+					  quote_identifier(NameStr(form->conname)));
 	def = pg_get_constraintdef_command(d->conid);
 	if (strncmp(def, prefix, strlen(prefix)) == 0)
 		d->text = def + strlen(prefix);

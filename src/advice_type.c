@@ -62,18 +62,14 @@ mg_text_using_expr(MgFootprint *fp, AlterTableCmd *cmd, const char *prefix)
 bool
 mg_index_uses(Oid index, AttrNumber attnum)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool result = false;
+	Form_pg_index form = mg_index_form(index);
 
-	if (HeapTupleIsValid(tuple))
+	for (int i = 0; form && i < form->indnatts; i++)
 	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
-		for (int i = 0; i < form->indnatts; i++)
-			result |= form->indkey.values[i] == attnum;
-		ReleaseSysCache(tuple);
+		if (form->indkey.values[i] == attnum)
+			return true;
 	}
-	return result;
+	return false;
 }
 
 /* Is the column in an array of column numbers of a constraint? */
@@ -101,36 +97,24 @@ mg_in_key(HeapTuple tuple, AttrNumber anum, AttrNumber attnum)
 static void
 mg_add_constraints_of(StringInfo buf, Oid relid, AttrNumber attnum)
 {
-	Relation pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
 	ListCell *lc;
 
-	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(pg_constraint, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_constraints_of(relid))
 	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 
 		if ((form->contype == CONSTRAINT_CHECK || form->contype == CONSTRAINT_FOREIGN) &&
-			mg_in_key(tuple, Anum_pg_constraint_conkey, attnum))
+			mg_in_key(lfirst(lc), Anum_pg_constraint_conkey, attnum))
 			appendStringInfo(buf, ", constraint %s", quote_identifier(NameStr(form->conname)));
 	}
-	systable_endscan(scan);
-	table_close(pg_constraint, AccessShareLock);
 	foreach(lc, mg_fkeys_to(relid))
 	{
-		tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		if (mg_in_key(tuple, Anum_pg_constraint_confkey, attnum))
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
+
+		if (mg_in_key(lfirst(lc), Anum_pg_constraint_confkey, attnum))
 			appendStringInfo(buf, ", foreign key %s of %s",
-							 quote_identifier(
-								 NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)),
-							 mg_qualified_name(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid));
-		ReleaseSysCache(tuple);
+							 quote_identifier(NameStr(form->conname)),
+							 mg_qualified_name(form->conrelid));
 	}
 }
 
@@ -191,17 +175,9 @@ mg_only_checks(MgFootprint *fp, AlterTableCmd *cmd)
 static bool
 mg_can_add_columns(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool result = false;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		result = form->relkind != RELKIND_COMPOSITE_TYPE && !OidIsValid(form->reloftype);
-		ReleaseSysCache(tuple);
-	}
-	return result;
+	return form && form->relkind != RELKIND_COMPOSITE_TYPE && !OidIsValid(form->reloftype);
 }
 
 /* The trigger that keeps the new column in step, and the backfill. */

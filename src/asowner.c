@@ -27,15 +27,9 @@ mg_become_role(Oid role, MgIdentity *saved)
 void
 mg_become_owner(Oid relid, MgIdentity *saved)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner = GetUserId();
+	Form_pg_class form = mg_class_form(relid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	mg_become_role(owner, saved);
+	mg_become_role(form ? form->relowner : GetUserId(), saved);
 }
 
 void

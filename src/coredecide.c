@@ -498,21 +498,6 @@ mg_find_retyped(List *retyped, AttrNumber attnum)
 	return NULL;
 }
 
-/* The access method of an index. */
-static Oid
-mg_index_am(Oid index)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	Oid am = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		am = ((Form_pg_class) GETSTRUCT(tuple))->relam;
-		ReleaseSysCache(tuple);
-	}
-	return am;
-}
-
 /* The operator class that a column gets when its index is made again. */
 static Oid
 mg_new_opclass(Oid opclass, Oid am, const MgRetyped *change)
@@ -558,7 +543,7 @@ mg_index_storage_kept(Oid index, List *retyped)
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	kept = form->indisvalid && heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
 		   heap_attisnull(tuple, Anum_pg_index_indexprs, NULL);
-	am = mg_index_am(index);
+	am = mg_index_method(index);
 	opclasses = (oidvector *) DatumGetPointer(
 		SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull));
 	collations = (oidvector *) DatumGetPointer(

@@ -64,17 +64,11 @@ static List *
 mg_known_checks(Oid relid, List *gone)
 {
 	List *result = NIL;
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_constraints_of(relid))
 	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 		Datum bin;
 		bool isnull;
 		Node *expr;
@@ -82,7 +76,7 @@ mg_known_checks(Oid relid, List *gone)
 		if (form->contype != CONSTRAINT_CHECK || !form->convalidated ||
 			list_member_oid(gone, form->oid))
 			continue;
-		bin = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
+		bin = SysCacheGetAttr(CONSTROID, lfirst(lc), Anum_pg_constraint_conbin, &isnull);
 		if (isnull)
 			continue;
 		expr = stringToNode(TextDatumGetCString(bin));
@@ -90,8 +84,6 @@ mg_known_checks(Oid relid, List *gone)
 		expr = (Node *) canonicalize_qual((Expr *) expr, true);
 		result = list_concat(result, make_ands_implicit((Expr *) expr));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return result;
 }
 
@@ -99,15 +91,9 @@ mg_known_checks(Oid relid, List *gone)
 bool
 mg_has_checks(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool result = false;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		result = ((Form_pg_class) GETSTRUCT(tuple))->relchecks > 0;
-		ReleaseSysCache(tuple);
-	}
-	return result;
+	return form && form->relchecks > 0;
 }
 
 static void

@@ -81,49 +81,25 @@ mg_doomed_relation(MgDrop *drop, MgDoomed *it)
 	}
 }
 
-/* A copy of a catalog row by its OID, or NULL. */
-static HeapTuple
-mg_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid objid)
-{
-	Relation rel = table_open(catalog, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objid));
-	scan = systable_beginscan(rel, index, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return tuple;
-}
-
 /* A constraint: its table.  RemoveConstraintById(). */
 static void
 mg_doomed_constraint(MgDrop *drop, Oid objid)
 {
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(objid));
-	Form_pg_constraint form;
-	bool fkey;
+	Form_pg_constraint form = mg_constraint_form(objid);
+	bool fkey = form && form->contype == CONSTRAINT_FOREIGN;
 
-	if (!HeapTupleIsValid(tuple))
-		return;
-	form = (Form_pg_constraint) GETSTRUCT(tuple);
-	fkey = form->contype == CONSTRAINT_FOREIGN;
-	mg_part_effect(drop, form->conrelid, AccessExclusiveLock, fkey ? MG_ROLE_PEER : MG_ROLE_OTHER,
-				   psprintf("its %s \"%s\" is dropped", fkey ? "foreign key" : "constraint",
-							NameStr(form->conname)));
-	ReleaseSysCache(tuple);
+	if (form)
+		mg_part_effect(drop, form->conrelid, AccessExclusiveLock,
+					   fkey ? MG_ROLE_PEER : MG_ROLE_OTHER,
+					   psprintf("its %s \"%s\" is dropped", fkey ? "foreign key" : "constraint",
+								NameStr(form->conname)));
 }
 
 /* A trigger: its table, which may be the other side of a foreign key.  RemoveTriggerById(). */
 static void
 mg_doomed_trigger(MgDrop *drop, Oid objid)
 {
-	HeapTuple tuple = mg_catalog_row(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid,
-									 objid);
+	HeapTuple tuple = mg_row(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, objid);
 	Form_pg_trigger form;
 	char *conname;
 
@@ -180,22 +156,21 @@ mg_doomed_part(MgDrop *drop, MgDoomed *it)
 			mg_doomed_statistics(drop, objid);
 			break;
 		case AttrDefaultRelationId:
-			tuple = mg_catalog_row(AttrDefaultRelationId, AttrDefaultOidIndexId,
-								   Anum_pg_attrdef_oid, objid);
+			tuple = mg_row(AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid,
+						   objid);
 			if (HeapTupleIsValid(tuple))
 				mg_part_effect(drop, ((Form_pg_attrdef) GETSTRUCT(tuple))->adrelid,
 							   AccessExclusiveLock, MG_ROLE_OTHER,
 							   "the default of one of its columns is dropped");
 			break;
 		case RewriteRelationId:
-			tuple = mg_catalog_row(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid,
-								   objid);
+			tuple = mg_row(RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, objid);
 			if (HeapTupleIsValid(tuple))
 				mg_part_effect(drop, ((Form_pg_rewrite) GETSTRUCT(tuple))->ev_class,
 							   AccessExclusiveLock, MG_ROLE_OTHER, "one of its rules is dropped");
 			break;
 		case PolicyRelationId:
-			tuple = mg_catalog_row(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, objid);
+			tuple = mg_row(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, objid);
 			if (HeapTupleIsValid(tuple))
 				mg_part_effect(drop, ((Form_pg_policy) GETSTRUCT(tuple))->polrelid,
 							   AccessExclusiveLock, MG_ROLE_OTHER,

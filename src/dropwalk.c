@@ -180,22 +180,6 @@ mg_drop_names(MgDrop *drop, const ObjectAddress *object)
 	return false;
 }
 
-static SysScanDesc
-mg_depend_scan(MgDrop *drop, bool referenced, const ObjectAddress *object)
-{
-	ScanKeyData key[3];
-
-	ScanKeyInit(&key[0], referenced ? Anum_pg_depend_refclassid : Anum_pg_depend_classid,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object->classId));
-	ScanKeyInit(&key[1], referenced ? Anum_pg_depend_refobjid : Anum_pg_depend_objid,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object->objectId));
-	ScanKeyInit(&key[2], referenced ? Anum_pg_depend_refobjsubid : Anum_pg_depend_objsubid,
-				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(object->objectSubId));
-	return systable_beginscan(drop->pg_depend,
-							  referenced ? DependReferenceIndexId : DependDependerIndexId, true,
-							  NULL, object->objectSubId != 0 ? 3 : 2, key);
-}
-
 /*
  * Look at what the object belongs to.  False: it is (or will be) dealt with
  * as a part of its owner, or cannot be dropped.  *flags and *partition_owner
@@ -205,14 +189,13 @@ static bool
 mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStack *stack,
 			   ObjectAddress *partition_owner)
 {
-	SysScanDesc scan = mg_depend_scan(drop, false, object);
-	HeapTuple tuple;
 	ObjectAddress owner = {InvalidOid, InvalidOid, 0};
 	ObjectAddress instead = {InvalidOid, InvalidOid, 0};
+	ListCell *lc;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_depend_rows(object, false))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		ObjectAddress other = {form->refclassid, form->refobjid, form->refobjsubid};
 
 		if (other.classId == object->classId && other.objectId == object->objectId &&
@@ -233,10 +216,7 @@ mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStac
 		if (stack == NULL)
 		{
 			if (mg_drop_names(drop, &other))
-			{
-				systable_endscan(scan);
 				return false;
-			}
 			if (!OidIsValid(owner.classId) || form->deptype == DEPENDENCY_EXTENSION)
 				owner = other;
 		}
@@ -246,7 +226,6 @@ mg_doom_owners(MgDrop *drop, const ObjectAddress *object, int *flags, MgDropStac
 			break;
 		}
 	}
-	systable_endscan(scan);
 
 	if (OidIsValid(instead.classId))
 	{
@@ -281,24 +260,21 @@ mg_dependent_cmp(const void *a, const void *b)
 
 /* What depends on the object directly; palloc'd array, *count elements. */
 static MgDependent *
-mg_dependents(MgDrop *drop, const ObjectAddress *object, int *count)
+mg_dependents(const ObjectAddress *object, int *count)
 {
-	int space = 16;
-	MgDependent *result = palloc(space * sizeof(MgDependent));
-	SysScanDesc scan = mg_depend_scan(drop, true, object);
-	HeapTuple tuple;
+	List *rows = mg_depend_rows(object, true);
+	MgDependent *result = palloc(Max(list_length(rows), 1) * sizeof(MgDependent));
+	ListCell *lc;
 
 	*count = 0;
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, rows)
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		MgDependent *it;
 
 		if (form->classid == object->classId && form->objid == object->objectId &&
 			object->objectSubId == 0)
 			continue;
-		if (*count == space)
-			result = repalloc(result, (space *= 2) * sizeof(MgDependent));
 		it = &result[(*count)++];
 		ObjectAddressSubSet(it->object, form->classid, form->objid, form->objsubid);
 		switch (form->deptype)
@@ -321,7 +297,7 @@ mg_dependents(MgDrop *drop, const ObjectAddress *object, int *count)
 				break;
 		}
 	}
-	systable_endscan(scan);
+	list_free_deep(rows);
 	qsort(result, *count, sizeof(MgDependent), mg_dependent_cmp);
 	return result;
 }
@@ -353,7 +329,7 @@ mg_doom(MgDrop *drop, const ObjectAddress *object, int flags, MgDropStack *stack
 	level.object = object;
 	level.flags = flags;
 	level.up = stack;
-	dependents = mg_dependents(drop, object, &count);
+	dependents = mg_dependents(object, &count);
 	for (i = 0; i < count; i++)
 		mg_doom(drop, &dependents[i].object, dependents[i].flags, &level);
 	pfree(dependents);
@@ -440,10 +416,8 @@ mg_drop_walk_objects(MgDrop *drop, DropBehavior behavior)
 	ListCell *lc;
 
 	drop->index = mgdoom_create(CurrentMemoryContext, 16, NULL);
-	drop->pg_depend = table_open(DependRelationId, AccessShareLock);
 	foreach(lc, drop->objects)
 		mg_doom(drop, lfirst(lc), MG_DOOM_ORIGINAL, NULL);
-	table_close(drop->pg_depend, AccessShareLock);
 
 	if (!drop->refused)
 		mg_drop_permitted(drop, behavior);

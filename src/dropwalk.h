@@ -40,7 +40,6 @@ struct mgdoom_hash;
 typedef struct MgDrop
 {
 	MgFootprint *fp;
-	Relation pg_depend;
 	List *objects;   /* of ObjectAddress: named in the statement */
 	bool lock_named; /* effects on those, too */
 	List *doomed;    /* of MgDoomed, dependents before what they depend on */

@@ -392,27 +392,19 @@ mg_relkind_name(char relkind)
 bool
 mg_check_owner(MgFootprint *fp, Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
-	bool ok = true;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (!mg_owns(RelationRelationId, relid))
-	{
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of %s %s",
 				   mg_relkind_name(form->relkind), NameStr(form->relname));
-		ok = false;
-	}
 	else if (!allowSystemTableMods && IsSystemClass(relid, form))
-	{
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   "permission denied: \"%s\" is a system catalog", NameStr(form->relname));
-		ok = false;
-	}
-	ReleaseSysCache(tuple);
-	return ok;
+	else
+		return true;
+	return false;
 }
 
 /*
@@ -587,45 +579,13 @@ mg_tree(Oid relid, bool inh)
 	return list_make1_oid(relid);
 }
 
-/* The indexes of a table that are not being dropped concurrently. */
-List *
-mg_index_list(Oid relid)
-{
-	List *result = NIL;
-	Relation pg_index;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	pg_index = table_open(IndexRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(pg_index, IndexIndrelidIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
-		if (form->indislive)
-			result = lappend_oid(result, form->indexrelid);
-	}
-	systable_endscan(scan);
-	table_close(pg_index, AccessShareLock);
-	list_sort(result, list_oid_cmp);
-	return result;
-}
-
 /* Does an index stand behind a primary key? */
 bool
 mg_index_is_primary(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool primary;
+	Form_pg_index form = mg_index_form(index);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	primary = ((Form_pg_index) GETSTRUCT(tuple))->indisprimary;
-	ReleaseSysCache(tuple);
-	return primary;
+	return form && form->indisprimary;
 }
 
 /* The other table of a foreign key, and all its partitions. */

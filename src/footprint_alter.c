@@ -285,16 +285,6 @@ mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior)
 	}
 }
 
-/* An address to hand to mg_drop_with(). */
-ObjectAddress *
-mg_address(Oid classid, Oid objid, int32 objsubid)
-{
-	ObjectAddress *address = palloc(sizeof(ObjectAddress));
-
-	ObjectAddressSubSet(*address, classid, objid, objsubid);
-	return address;
-}
-
 /*
  * Number of a column.  Zero: there is none, and core will say so, unless the
  * statement itself or the script so far makes it.
@@ -490,32 +480,22 @@ mg_alter_passes(MgAlter *cx)
 	}
 }
 
-/* The tables of a composite type: CREATE TABLE ... OF.  Core has no index for them either. */
-static List *
-mg_typed_tables(Oid relid)
+/* Is it a table of a composite type?  arg: the type. */
+static bool
+mg_is_of_type(Form_pg_class form, void *arg)
 {
-	Oid typid = get_rel_type_id(relid);
-	List *result = NIL;
-	Relation rel = table_open(RelationRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(typid));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = lappend_oid(result, ((Form_pg_class) GETSTRUCT(tuple))->oid);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+	return form->reloftype == *(Oid *) arg;
 }
 
-/* ALTER TYPE of a composite type changes the tables of that type along, with CASCADE. */
+/*
+ * ALTER TYPE of a composite type changes the tables of that type, CREATE TABLE
+ * ... OF, along, with CASCADE.  Core has no index for them either.
+ */
 static void
 mg_alter_typed_tables(MgAlter *cx)
 {
-	List *tables = mg_typed_tables(cx->relid);
+	Oid typid = get_rel_type_id(cx->relid);
+	List *tables = mg_relations_where(mg_is_of_type, &typid);
 	AlterTableCmd *first = linitial(cx->stmt->cmds);
 	Oid type = cx->relid;
 	ListCell *lc;

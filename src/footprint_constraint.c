@@ -16,24 +16,8 @@
 HeapTuple
 mg_constraint_tuple(Oid relid, const char *name)
 {
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key[3];
-	HeapTuple tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[1], Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(InvalidOid));
-	ScanKeyInit(&key[2], Anum_pg_constraint_conname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum(name));
-	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 3, key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return tuple;
+	return mg_named_row(ConstraintRelationId, ConstraintRelidTypidNameIndexId,
+						Anum_pg_constraint_conrelid, relid, Anum_pg_constraint_conname, name);
 }
 
 /* The same, but for one that the statement, or the script so far, has dropped. */

@@ -210,14 +210,9 @@ mg_create_default_partition(MgFootprint *fp, CreateStmt *stmt, Oid parent, Oid p
 static bool
 mg_index_is_unique(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool unique;
+	Form_pg_index form = mg_index_form(index);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	unique = ((Form_pg_index) GETSTRUCT(tuple))->indisunique;
-	ReleaseSysCache(tuple);
-	return unique;
+	return form && form->indisunique;
 }
 
 /* The indexes of the parent get a partition each, unless the partition is a foreign table. */
@@ -254,51 +249,21 @@ mg_create_partition_indexes(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 static void
 mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
 {
-	Relation pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	List *fkeys = mg_fkeys_to(parent);
 	List *referenced = NIL;
-	List *fkeys = NIL;
-	List *parents = NIL;
-	List *relids = NIL;
 	ListCell *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(parent));
-	scan = systable_beginscan(pg_constraint, ConstraintRelidTypidNameIndexId, true, NULL, 1, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		if (form->contype == CONSTRAINT_FOREIGN)
-			referenced = list_append_unique_oid(referenced, form->confrelid);
-	}
-	systable_endscan(scan);
-
-	ScanKeyInit(&key[0], Anum_pg_constraint_confrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(parent));
-	ScanKeyInit(&key[1], Anum_pg_constraint_contype, BTEqualStrategyNumber, F_CHAREQ,
-				CharGetDatum(CONSTRAINT_FOREIGN));
-	scan = systable_beginscan(pg_constraint, InvalidOid, false, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		fkeys = lappend_oid(fkeys, form->oid);
-		parents = lappend_oid(parents, form->conparentid);
-		relids = lappend_oid(relids, form->conrelid);
-	}
-	systable_endscan(scan);
-	table_close(pg_constraint, AccessShareLock);
-
+	foreach(lc, mg_fkeys_of(parent))
+		referenced = list_append_unique_oid(referenced, mg_constraint_of(lfirst(lc))->confrelid);
 	foreach(lc, referenced)
 		mg_lock_referenced(fp, lfirst_oid(lc), ShareRowExclusiveLock,
 						   "the new partition gets the parent's foreign key to it");
-	foreach(lc, relids)
+	foreach(lc, fkeys)
 	{
-		if (!list_member_oid(fkeys, list_nth_oid(parents, foreach_current_index(lc))))
-			mg_effect(fp, lfirst_oid(lc), ShareRowExclusiveLock, MG_ROLE_PEER,
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
+
+		if (!mg_among_constraints(fkeys, form->conparentid))
+			mg_effect(fp, form->conrelid, ShareRowExclusiveLock, MG_ROLE_PEER,
 					  "its foreign key is extended to the new partition");
 	}
 }

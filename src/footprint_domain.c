@@ -100,14 +100,9 @@ mg_domain_relations(MgDomain *cx, Oid domain)
 static bool
 mg_domain_is_not_null(Oid typid)
 {
-	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-	bool result;
+	Form_pg_type form = mg_type_form(typid);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = ((Form_pg_type) GETSTRUCT(tuple))->typnotnull;
-	ReleaseSysCache(tuple);
-	return result;
+	return form && form->typnotnull;
 }
 
 /* SET NOT NULL, and ADD NOT NULL where there is one. */
@@ -177,22 +172,14 @@ mg_domain_validate(MgDomain *cx)
 {
 	const char *name = cx->stmt->name;
 	Oid conoid = get_domain_constraint_oid(cx->typid, name, true);
-	HeapTuple tuple = OidIsValid(conoid) ? SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid))
-										 : NULL;
-	char contype = CONSTRAINT_CHECK;
-	bool valid = false;
+	Form_pg_constraint form = mg_constraint_form(conoid);
+	bool valid = form && form->convalidated;
 
-	if (HeapTupleIsValid(tuple))
-	{
-		contype = ((Form_pg_constraint) GETSTRUCT(tuple))->contype;
-		valid = ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated;
-		ReleaseSysCache(tuple);
-	}
-	else if (mg_domain_is_certain(cx))
+	if (form == NULL && mg_domain_is_certain(cx))
 		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT,
 				   "constraint \"%s\" of domain \"%s\" does not exist", name,
 				   NameListToString(cx->stmt->typeName));
-	if (contype != CONSTRAINT_CHECK)
+	if (form && form->contype != CONSTRAINT_CHECK)
 		mg_problem(cx->fp, ERRCODE_WRONG_OBJECT_TYPE,
 				   "constraint \"%s\" of domain \"%s\" is not a check constraint", name,
 				   NameListToString(cx->stmt->typeName));

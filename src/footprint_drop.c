@@ -56,13 +56,11 @@ mg_drop_missing(MgFootprint *fp, const RangeVar *rv, const MgKind *kind, bool mi
 static bool
 mg_drop_allowed(MgFootprint *fp, Oid relid, const char *name, const MgKind *kind)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
+	Form_pg_class form = mg_class_form(relid);
 	const MgKind *is;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
 	is = mg_kind_of(form->relkind);
 	if (is != kind)
 	{
@@ -79,7 +77,6 @@ mg_drop_allowed(MgFootprint *fp, Oid relid, const char *name, const MgKind *kind
 	else if (!allowSystemTableMods && IsSystemClass(relid, form) && form->relkind != RELKIND_INDEX)
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   "permission denied: \"%s\" is a system catalog", name);
-	ReleaseSysCache(tuple);
 	return fp->problem == NULL;
 }
 
@@ -130,7 +127,6 @@ mg_drop_resolve(MgFootprint *fp, DropStmt *stmt, const MgKind *kind)
 	foreach(lc, stmt->objects)
 	{
 		List *names = lfirst_node(List, lc);
-		ObjectAddress *object;
 		RangeVar *rv;
 		Oid relid;
 
@@ -154,9 +150,7 @@ mg_drop_resolve(MgFootprint *fp, DropStmt *stmt, const MgKind *kind)
 		}
 		if (!mg_drop_allowed(fp, relid, rv->relname, kind))
 			break;
-		object = palloc(sizeof(ObjectAddress));
-		ObjectAddressSet(*object, RelationRelationId, relid);
-		objects = lappend(objects, object);
+		objects = lappend(objects, mg_address(RelationRelationId, relid, 0));
 	}
 	return objects;
 }

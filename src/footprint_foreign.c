@@ -1,9 +1,8 @@
 /*
  * footprint_foreign.c
  *
- * Owns the look at existing foreign keys: those of a table, those that
- * reference it, and whether a partition has one already that core will adopt
- * instead of making (and validating) another.
+ * Owns the look at existing foreign keys: whether a partition has one already
+ * that core will adopt instead of making (and validating) another.
  *
  * Follows tryAttachPartitionForeignKey() of tablecmds.c.
  */
@@ -11,68 +10,21 @@
 
 #include "access/attmap.h"
 
-/* OIDs of the foreign keys found by one indexed column of pg_constraint. */
-static List *
-mg_fkeys_by(Oid index, AttrNumber column, Oid relid)
-{
-	List *result = NIL;
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		if (form->contype == CONSTRAINT_FOREIGN)
-			result = lappend_oid(result, form->oid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-/* The foreign keys of a table. */
-List *
-mg_fkeys_of(Oid relid)
-{
-	return mg_fkeys_by(ConstraintRelidTypidNameIndexId, Anum_pg_constraint_conrelid, relid);
-}
-
-/* The foreign keys that reference a table; core has no index for that question either. */
-List *
-mg_fkeys_to(Oid relid)
-{
-	return mg_fkeys_by(InvalidOid, Anum_pg_constraint_confrelid, relid);
-}
-
 /* The columns of a table's primary key; their number, or zero. */
 static int
 mg_primary_key(Oid relid, AttrNumber *keys)
 {
 	ListCell *lc;
 
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
-		int nkeys = 0;
+		Form_pg_index form = lfirst(lc);
 
-		if (!HeapTupleIsValid(tuple))
+		if (!form->indisprimary)
 			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (form->indisprimary)
-		{
-			nkeys = form->indnkeyatts;
-			for (int i = 0; i < nkeys; i++)
-				keys[i] = form->indkey.values[i];
-		}
-		ReleaseSysCache(tuple);
-		if (nkeys > 0)
-			return nkeys;
+		for (int i = 0; i < form->indnkeyatts; i++)
+			keys[i] = form->indkey.values[i];
+		return form->indnkeyatts;
 	}
 	return 0;
 }
@@ -195,19 +147,14 @@ mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *val
 
 	foreach(lc, mg_fkeys_of(partition))
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_constraint form;
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 		MgFkeyShape other;
 		bool same;
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_constraint) GETSTRUCT(tuple);
-		mg_fkey_shape(tuple, &other);
+		mg_fkey_shape(lfirst(lc), &other);
 		*valid = form->convalidated;
 		same = (*valid || MG_PG_NOT_VALID_FKEY_OF_PARTITIONED) && !OidIsValid(form->conparentid) &&
 			   mg_fkey_same_keys(&other, shape);
-		ReleaseSysCache(tuple);
 		if (same && other.enforced != shape->enforced)
 		{
 			mg_problem(
@@ -217,7 +164,7 @@ mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *val
 			return InvalidOid;
 		}
 		if (same && mg_fkey_same_actions(&other, shape))
-			return lfirst_oid(lc);
+			return form->oid;
 	}
 	return InvalidOid;
 }

@@ -62,14 +62,9 @@ mg_relkind_unsupported(char relkind)
 static bool
 mg_index_is_invalid(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool result;
+	Form_pg_index form = mg_index_form(index);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = !((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
-	ReleaseSysCache(tuple);
-	return result;
+	return form && !form->indisvalid;
 }
 
 /* The new index on one table that has storage. */

@@ -151,19 +151,16 @@ mg_add_exclusion(MgAlter *cx, Oid relid, Constraint *con, Node *node)
 static List *
 mg_index_columns(Oid index, Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form = mg_index_form(index);
 	List *names = NIL;
 
-	if (!HeapTupleIsValid(tuple))
-		return NIL;
-	for (int i = 0; i < ((Form_pg_index) GETSTRUCT(tuple))->indnkeyatts; i++)
+	for (int i = 0; form && i < form->indnkeyatts; i++)
 	{
-		AttrNumber attnum = ((Form_pg_index) GETSTRUCT(tuple))->indkey.values[i];
+		AttrNumber attnum = form->indkey.values[i];
 
 		if (attnum != 0)
 			names = lappend(names, makeString(get_attname(relid, attnum, false)));
 	}
-	ReleaseSysCache(tuple);
 	return names;
 }
 

@@ -50,43 +50,21 @@ mg_expression_text(Datum expression, Oid relid)
 static const char *
 mg_generation_text(Oid relid, AttrNumber attnum)
 {
-	Relation rel = table_open(AttrDefaultRelationId, AccessShareLock);
-	const char *text = "";
-	SysScanDesc scan;
-	ScanKeyData key[2];
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_attrdef_adrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[1], Anum_pg_attrdef_adnum, BTEqualStrategyNumber, F_INT2EQ,
-				Int16GetDatum(attnum));
-	scan = systable_beginscan(rel, AttrDefaultIndexId, true, NULL, 2, key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_rows(AttrDefaultRelationId, AttrDefaultIndexId, Anum_pg_attrdef_adrelid, relid))
 	{
+		HeapTuple row = lfirst(lc);
 		bool isnull;
-		Datum adbin = heap_getattr(tuple, Anum_pg_attrdef_adbin, RelationGetDescr(rel), &isnull);
+		Datum adbin;
 
+		if (((Form_pg_attrdef) GETSTRUCT(row))->adnum != attnum)
+			continue;
+		adbin = mg_row_value(AttrDefaultRelationId, row, Anum_pg_attrdef_adbin, &isnull);
 		if (!isnull)
-			text = mg_expression_text(adbin, relid);
+			return mg_expression_text(adbin, relid);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return text;
-}
-
-/* How many columns a table has, those that were dropped included. */
-static int
-mg_natts(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int natts = 0;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-		ReleaseSysCache(tuple);
-	}
-	return natts;
+	return "";
 }
 
 /* Is the parent's column NOT NULL for its children, too? */
@@ -158,7 +136,7 @@ mg_column_fits(MgMerge *merge, const FormData_pg_attribute *above)
 static bool
 mg_columns_fit(MgMerge *merge)
 {
-	int natts = mg_natts(merge->parent);
+	int natts = mg_column_count(merge->parent);
 
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
@@ -234,15 +212,9 @@ mg_child_constraint(MgMerge *merge, HeapTuple above)
 		return column ? mg_not_null_row(merge->child, get_attnum(merge->child, column)) : NULL;
 	}
 	conoid = get_relation_constraint_oid(merge->child, NameStr(parent->conname), true);
-	below = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
-	if (HeapTupleIsValid(below))
-	{
-		HeapTuple copy = heap_copytuple(below);
-
-		ReleaseSysCache(below);
-		if (((Form_pg_constraint) GETSTRUCT(copy))->contype == CONSTRAINT_CHECK)
-			return copy;
-	}
+	below = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(conoid));
+	if (HeapTupleIsValid(below) && mg_constraint_of(below)->contype == CONSTRAINT_CHECK)
+		return below;
 	return NULL;
 }
 
@@ -268,7 +240,7 @@ mg_parent_constraint_fits(MgMerge *merge, HeapTuple above)
 static bool
 mg_no_more_columns(MgMerge *merge)
 {
-	int natts = mg_natts(merge->child);
+	int natts = mg_column_count(merge->child);
 
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
@@ -293,20 +265,14 @@ mg_no_more_columns(MgMerge *merge)
 static bool
 mg_constraints_fit(MgMerge *merge)
 {
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	bool fit = true;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(merge->parent));
-	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
-	while (fit && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		fit = mg_parent_constraint_fits(merge, tuple);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return fit;
+	foreach(lc, mg_constraints_of(merge->parent))
+	{
+		if (!mg_parent_constraint_fits(merge, lfirst(lc)))
+			return false;
+	}
+	return true;
 }
 
 static void

@@ -117,29 +117,6 @@ mg_move_type(MgFootprint *fp, AlterObjectSchemaStmt *stmt)
 		(void) mg_resolve_target_schema(fp, stmt->newschema);
 }
 
-/* The row of an extension, or NULL: OID, schema and whether it may move. */
-static bool
-mg_extension_row(Oid extension, Oid *nspid, bool *relocatable)
-{
-	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(extension));
-	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		*nspid = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-		*relocatable = ((Form_pg_extension) GETSTRUCT(tuple))->extrelocatable;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return HeapTupleIsValid(tuple);
-}
-
 /* SET SCHEMA of an extension: all its relations move.  Follows AlterExtensionNamespace(). */
 static void
 mg_move_extension(MgFootprint *fp, AlterObjectSchemaStmt *stmt)
@@ -147,15 +124,19 @@ mg_move_extension(MgFootprint *fp, AlterObjectSchemaStmt *stmt)
 	const char *name = strVal(stmt->object);
 	ObjectAddress extension;
 	Oid target;
-	Oid source = InvalidOid;
-	bool relocatable = false;
+	HeapTuple row;
+	Form_pg_extension form;
 	ListCell *lc;
 
 	if (!mg_resolve_object(fp, OBJECT_EXTENSION, stmt->object, MG_RIGHT_OWNER, false, &extension))
 		return;
 	target = mg_resolve_target_schema(fp, stmt->newschema);
-	if (fp->problem || !mg_extension_row(extension.objectId, &source, &relocatable) ||
-		source == target)
+	row = mg_row(ExtensionRelationId, ExtensionOidIndexId, Anum_pg_extension_oid,
+				 extension.objectId);
+	if (fp->problem || !HeapTupleIsValid(row))
+		return;
+	form = (Form_pg_extension) GETSTRUCT(row);
+	if (form->extnamespace == target)
 		return;
 	if (OidIsValid(target) &&
 		getExtensionOfObject(NamespaceRelationId, target) == extension.objectId)
@@ -163,7 +144,7 @@ mg_move_extension(MgFootprint *fp, AlterObjectSchemaStmt *stmt)
 				   "cannot move extension \"%s\" into schema \"%s\" because the extension contains "
 				   "the schema",
 				   name, stmt->newschema);
-	else if (!relocatable)
+	else if (!form->extrelocatable)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 				   "extension \"%s\" does not support SET SCHEMA", name);
 	if (fp->problem)

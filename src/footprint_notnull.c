@@ -472,23 +472,17 @@ mg_in_index(Oid relid, AttrNumber attnum, bool primary)
 {
 	ListCell *lc;
 
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
-		bool found = false;
+		Form_pg_index form = lfirst(lc);
 
-		if (!HeapTupleIsValid(tuple))
+		if (primary ? !form->indisprimary : !form->indisreplident)
 			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		if (primary ? form->indisprimary : form->indisreplident)
+		for (int i = 0; i < form->indnkeyatts; i++)
 		{
-			for (int i = 0; i < form->indnkeyatts; i++)
-				found |= form->indkey.values[i] == attnum;
+			if (form->indkey.values[i] == attnum)
+				return true;
 		}
-		ReleaseSysCache(tuple);
-		if (found)
-			return true;
 	}
 	return false;
 }

@@ -92,20 +92,15 @@ mg_open_table(MgFootprint *fp, const RangeVar *rv, bool missing_ok)
 bool
 mg_check_system(MgFootprint *fp, Oid relid)
 {
-	HeapTuple tuple;
-	bool ok;
+	Form_pg_class form;
 
 	if (allowSystemTableMods)
 		return true;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	ok = !IsSystemClass(relid, (Form_pg_class) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	if (!ok)
+	form = mg_class_form(relid);
+	if (form && IsSystemClass(relid, form))
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   "permission denied: \"%s\" is a system catalog", get_rel_name(relid));
-	return ok;
+	return form && !IsSystemClass(relid, form);
 }
 
 /* The lock on a relation.  System catalogs are nobody's concern here. */

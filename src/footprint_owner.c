@@ -18,22 +18,19 @@
 static void
 mg_give_away(MgFootprint *fp, Oid relid, Oid newowner, MgRole role)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	char relkind;
+	Form_pg_class form = mg_class_form(relid);
 	bool changes;
 	ListCell *lc;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return;
-	relkind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
-	changes = ((Form_pg_class) GETSTRUCT(tuple))->relowner != newowner;
-	ReleaseSysCache(tuple);
+	changes = form->relowner != newowner;
 	mg_effect(fp, relid, AccessExclusiveLock, role,
 			  changes ? "its owner changes; no rows are read" : "the owner stays the same");
 	if (!changes)
 		return;
-	if (relkind == RELKIND_RELATION || relkind == RELKIND_MATVIEW ||
-		relkind == RELKIND_PARTITIONED_TABLE)
+	if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW ||
+		form->relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		foreach(lc, mg_index_list(relid))
 			mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_INDEX,
@@ -50,17 +47,12 @@ mg_type_owner(MgFootprint *fp, AlterOwnerStmt *stmt, Oid newowner)
 {
 	Oid typid = mg_resolve_type(fp, stmt->objectType, castNode(List, stmt->object), MG_RIGHT_NONE);
 	Oid relid;
-	HeapTuple tuple;
-	bool changes;
+	Form_pg_type form;
 
 	if (!OidIsValid(typid) || !mg_type_stands_alone(fp, typid))
 		return;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-	if (!HeapTupleIsValid(tuple))
-		return;
-	changes = ((Form_pg_type) GETSTRUCT(tuple))->typowner != newowner;
-	ReleaseSysCache(tuple);
-	if (!changes)
+	form = mg_type_form(typid);
+	if (form == NULL || form->typowner == newowner)
 		return;
 	if (!mg_owns(TypeRelationId, typid))
 	{
@@ -142,32 +134,16 @@ mg_role_is_pinned(MgFootprint *fp, Oid roleid, const char *refusal)
 	return true;
 }
 
-/* What is done with each entry of pg_shdepend. */
-typedef void (*MgSharedFn)(Form_pg_shdepend form, void *arg);
-
-/* Go through what depends on a role in this database. */
+/* Go through what depends on a role, in all databases. */
 static void
-mg_each_shared(Oid roleid, MgSharedFn fn, void *arg)
+mg_each_shared(Oid roleid, MgRowFn fn, void *arg)
 {
-	Relation rel = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	ScanKeyData keys[2];
 
-	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(roleid));
-	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-		if (form->dbid == MyDatabaseId)
-			fn(form, arg);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	mg_oid_key(&keys[0], Anum_pg_shdepend_refclassid, AuthIdRelationId);
+	mg_oid_key(&keys[1], Anum_pg_shdepend_refobjid, roleid);
+	mg_each_row(SharedDependRelationId, SharedDependReferenceIndexId, lengthof(keys), keys, fn,
+				arg);
 }
 
 /* REASSIGN OWNED: to whom. */
@@ -178,20 +154,22 @@ typedef struct MgReassign
 } MgReassign;
 
 /* One object that is reassigned; arg: the MgReassign. */
-static void
-mg_reassign_one(Form_pg_shdepend form, void *arg)
+static bool
+mg_reassign_one(HeapTuple row, void *arg)
 {
+	Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(row);
 	MgReassign *reassign = arg;
 	Oid relid = InvalidOid;
 
-	if (form->deptype != SHARED_DEPENDENCY_OWNER)
-		return;
+	if (form->dbid != MyDatabaseId || form->deptype != SHARED_DEPENDENCY_OWNER)
+		return true;
 	if (form->classid == RelationRelationId)
 		relid = form->objid;
 	else if (form->classid == TypeRelationId)
 		relid = mg_composite_relation(form->objid);
 	if (OidIsValid(relid))
 		mg_give_away(reassign->fp, relid, reassign->newowner, MG_ROLE_TARGET);
+	return true;
 }
 
 /* REASSIGN OWNED.  stmt: a ReassignOwnedStmt.  Follows shdepReassignOwned(). */
@@ -233,47 +211,38 @@ typedef struct MgDropOwned
 static bool
 mg_policy_only_for(Oid policy, List *roles)
 {
-	Relation rel = table_open(PolicyRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool result = false;
+	HeapTuple row = mg_row(PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, policy);
+	bool isnull;
+	Datum *oids;
+	int count;
 
-	ScanKeyInit(&key, Anum_pg_policy_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(policy));
-	scan = systable_beginscan(rel, PolicyOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	if (!HeapTupleIsValid(row))
+		return false;
+	deconstruct_array(DatumGetArrayTypeP(
+						  mg_row_value(PolicyRelationId, row, Anum_pg_policy_polroles, &isnull)),
+					  OIDOID, sizeof(Oid), true, TYPALIGN_INT, &oids, NULL, &count);
+	for (int i = 0; i < count; i++)
 	{
-		bool isnull;
-		Datum value = heap_getattr(tuple, Anum_pg_policy_polroles, RelationGetDescr(rel), &isnull);
-		Datum *oids;
-		int count;
-
-		deconstruct_array(DatumGetArrayTypeP(value), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &oids,
-						  NULL, &count);
-		result = true;
-		for (int i = 0; i < count; i++)
-			result = result && list_member_oid(roles, DatumGetObjectId(oids[i]));
+		if (!list_member_oid(roles, DatumGetObjectId(oids[i])))
+			return false;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+	return true;
 }
 
 /* One object of DROP OWNED; arg: the MgDropOwned.  Follows shdepDropOwned(). */
-static void
-mg_drop_owned_one(Form_pg_shdepend form, void *arg)
+static bool
+mg_drop_owned_one(HeapTuple row, void *arg)
 {
+	Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(row);
 	MgDropOwned *drop = arg;
-	ObjectAddress *object;
 
-	if (form->deptype != SHARED_DEPENDENCY_OWNER &&
-		!(form->deptype == SHARED_DEPENDENCY_POLICY && form->classid == PolicyRelationId &&
-		  mg_policy_only_for(form->objid, drop->roles)))
-		return;
-	object = palloc(sizeof(ObjectAddress));
-	ObjectAddressSubSet(*object, form->classid, form->objid, form->objsubid);
-	drop->objects = lappend(drop->objects, object);
+	if (form->dbid == MyDatabaseId &&
+		(form->deptype == SHARED_DEPENDENCY_OWNER ||
+		 (form->deptype == SHARED_DEPENDENCY_POLICY && form->classid == PolicyRelationId &&
+		  mg_policy_only_for(form->objid, drop->roles))))
+		drop->objects = lappend(drop->objects,
+								mg_address(form->classid, form->objid, form->objsubid));
+	return true;
 }
 
 /* DROP OWNED.  stmt: a DropOwnedStmt. */

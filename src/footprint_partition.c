@@ -286,17 +286,13 @@ mg_attach_indexes(MgAlter *cx, Oid relid, Node *node)
 
 /* A foreign key of the parent becomes one of the partition. */
 static void
-mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
+mg_attach_fkey(MgAlter *cx, HeapTuple tuple, Oid relid, Node *node)
 {
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
-	Form_pg_constraint form;
+	Form_pg_constraint form = mg_constraint_of(tuple);
 	MgFkeyShape shape;
 	bool valid;
 	ListCell *lc;
 
-	if (!HeapTupleIsValid(tuple))
-		return;
-	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	mg_lock_referenced(cx->fp, form->confrelid, ShareRowExclusiveLock,
 					   "the foreign key of the parent adds triggers to the table it references");
 	if (mg_fkey_shape_of_row(relid, tuple, &shape) &&
@@ -313,12 +309,11 @@ mg_attach_fkey(MgAlter *cx, Oid conoid, Oid relid, Node *node)
 	else if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 	{
 		foreach(lc, find_inheritance_children(relid, NoLock))
-			mg_attach_fkey(cx, conoid, lfirst_oid(lc), node);
+			mg_attach_fkey(cx, tuple, lfirst_oid(lc), node);
 	}
 	else if (mg_row_enforced(form))
 		mg_validate_fkey(mg_tab(cx, relid, MG_ROLE_CHILD), form->confrelid,
 						 MG_CAUSE_ATTACH_PARTITION, node, pstrdup(NameStr(form->conname)), false);
-	ReleaseSysCache(tuple);
 }
 
 /* Foreign keys of the parent, and those that reference it. */
@@ -331,28 +326,17 @@ mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 
 	foreach(lc, fkeys)
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Oid derived_from;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		derived_from = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
-		ReleaseSysCache(tuple);
-		if (!list_member_oid(fkeys, derived_from))
-			mg_attach_fkey(cx, lfirst_oid(lc), relid, node);
+		if (!mg_among_constraints(fkeys, mg_constraint_of(lfirst(lc))->conparentid))
+			mg_attach_fkey(cx, lfirst(lc), relid, node);
 	}
 	foreach(lc, referencing)
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
 		/* one that was derived for a partition comes with its parent's */
-		if (!list_member_oid(referencing, ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid))
-			mg_effect(cx->fp, ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid,
-					  ShareRowExclusiveLock, MG_ROLE_PEER,
+		if (!mg_among_constraints(referencing, form->conparentid))
+			mg_effect(cx->fp, form->conrelid, ShareRowExclusiveLock, MG_ROLE_PEER,
 					  "its foreign key to the parent gets another table to reference");
-		ReleaseSysCache(tuple);
 	}
 }
 
@@ -485,16 +469,11 @@ mg_detach_fkeys_of(MgAlter *cx, Oid partition)
 
 	foreach(lc, fkeys)
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_constraint form;
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_constraint) GETSTRUCT(tuple);
-		if (OidIsValid(form->conparentid) && !list_member_oid(fkeys, form->conparentid))
+		if (OidIsValid(form->conparentid) && !mg_among_constraints(fkeys, form->conparentid))
 			mg_lock_referenced(cx->fp, form->confrelid, ShareRowExclusiveLock,
 							   "the foreign key of the partition gets triggers of its own here");
-		ReleaseSysCache(tuple);
 	}
 }
 
@@ -531,12 +510,8 @@ mg_detach_fkeys_to(MgAlter *cx, Oid partition, Node *node, bool check_references
 
 	foreach(lc, mg_fkeys_to(partition))
 	{
-		HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_constraint form;
+		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_constraint) GETSTRUCT(tuple);
 		if (OidIsValid(form->conparentid))
 		{
 			mg_effect(cx->fp, form->conrelid, AccessExclusiveLock, MG_ROLE_PEER,
@@ -544,7 +519,6 @@ mg_detach_fkeys_to(MgAlter *cx, Oid partition, Node *node, bool check_references
 			if (check_references)
 				mg_detach_check(cx, form, partition, node);
 		}
-		ReleaseSysCache(tuple);
 	}
 }
 

@@ -30,17 +30,12 @@ void
 mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 {
 	Oid newowner = mg_resolve_role(cx->fp, cmd->newowner);
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
-	Oid oldowner;
+	Form_pg_class form = mg_class_form(cx->relid);
 	ListCell *lc;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL || cx->fp->problem)
 		return;
-	oldowner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	if (cx->fp->problem)
-		return;
-	if (newowner == oldowner)
+	if (newowner == form->relowner)
 	{
 		mg_note(mg_effect(cx->fp, cx->relid, NoLock, MG_ROLE_TARGET, NULL),
 				"the owner stays the same");
@@ -114,8 +109,7 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
 	const char *name = cmd->name ? cmd->name : default_table_access_method;
 	Oid wanted = get_am_oid(name, true);
-	HeapTuple tuple;
-	Oid now;
+	Form_pg_class form;
 
 	if (cx->relkind == RELKIND_PARTITIONED_TABLE && !MG_PG_ACCESS_METHOD_OF_PARTITIONED)
 	{
@@ -133,12 +127,10 @@ mg_alter_access_method(MgAlter *cx, AlterTableCmd *cmd)
 		mg_note(tab->eff, "only partitions made later get the access method");
 		return;
 	}
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
-	if (!HeapTupleIsValid(tuple))
+	form = mg_class_form(cx->relid);
+	if (form == NULL)
 		return;
-	now = ((Form_pg_class) GETSTRUCT(tuple))->relam;
-	ReleaseSysCache(tuple);
-	if (now == wanted)
+	if (form->relam == wanted)
 		mg_note(tab->eff, "the table has access method \"%s\" already, so nothing is rewritten",
 				name);
 	else
@@ -155,8 +147,7 @@ mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
 {
 	MgTab *tab = mg_tab(cx, cx->relid, MG_ROLE_TARGET);
 	Oid wanted = get_tablespace_oid(cmd->name, true);
-	HeapTuple tuple;
-	Oid now;
+	Form_pg_class form;
 
 	if (!OidIsValid(wanted))
 	{
@@ -165,16 +156,14 @@ mg_alter_tablespace(MgAlter *cx, AlterTableCmd *cmd)
 	}
 	if (!mg_check_create_in_tablespace(cx->fp, cmd->name))
 		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(cx->relid));
-	if (!HeapTupleIsValid(tuple))
+	form = mg_class_form(cx->relid);
+	if (form == NULL)
 		return;
-	now = ((Form_pg_class) GETSTRUCT(tuple))->reltablespace;
-	ReleaseSysCache(tuple);
 	if (wanted == MyDatabaseTableSpace)
 		wanted = InvalidOid;
 	if (!mg_has_storage(cx->relkind))
 		mg_note(tab->eff, "only the tablespace of future partitions changes");
-	else if (now == wanted)
+	else if (form->reltablespace == wanted)
 		mg_note(tab->eff, "it is in tablespace \"%s\" already, so nothing is copied", cmd->name);
 	else
 		mg_pending(&tab->copies, MG_WORK_COPY, MG_CAUSE_SET_TABLESPACE, (Node *) cmd)->reason =
@@ -218,11 +207,9 @@ mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
 Oid
 mg_identity_sequence(Oid relid, AttrNumber attnum)
 {
-	Relation pg_depend;
-	SysScanDesc scan;
-	ScanKeyData key[3];
-	HeapTuple tuple;
+	ObjectAddress column;
 	Oid sequence = InvalidOid;
+	ListCell *lc;
 
 	if (MG_PG_IDENTITY_OF_PARTITIONS && get_rel_relispartition(relid))
 	{
@@ -232,24 +219,15 @@ mg_identity_sequence(Oid relid, AttrNumber attnum)
 		attnum = get_attnum(relid, attname);
 	}
 
-	pg_depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(attnum));
-	scan = systable_beginscan(pg_depend, DependReferenceIndexId, true, NULL, 3, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	ObjectAddressSubSet(column, RelationRelationId, relid, attnum);
+	foreach(lc, mg_depend_rows(&column, true))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 
 		if (form->classid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL &&
 			get_rel_relkind(form->objid) == RELKIND_SEQUENCE)
 			sequence = form->objid;
 	}
-	systable_endscan(scan);
-	table_close(pg_depend, AccessShareLock);
 	return sequence;
 }
 
@@ -328,36 +306,27 @@ mg_alter_identity(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_switch_triggers(MgAlter *cx, Oid relid, const char *name, Oid parent, bool skip_system)
 {
-	Relation rel;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
+	ListCell *lc;
 
 	check_stack_depth();
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return;
-	rel = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_rows(TriggerRelationId, TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, relid))
 	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		ListCell *lc;
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT((HeapTuple) lfirst(lc));
+		ListCell *lc2;
 
 		if ((name && strcmp(NameStr(form->tgname), name) != 0) ||
 			(OidIsValid(parent) && form->tgparentid != parent) ||
 			(form->tgisinternal && skip_system) || !TRIGGER_FOR_ROW(form->tgtype))
 			continue;
-		foreach(lc, find_inheritance_children(relid, NoLock))
+		foreach(lc2, find_inheritance_children(relid, NoLock))
 		{
-			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_CHILD,
+			mg_effect(cx->fp, lfirst_oid(lc2), cx->lockmode, MG_ROLE_CHILD,
 					  "its copies of the triggers follow those of its parent");
-			mg_switch_triggers(cx, lfirst_oid(lc), NULL, form->oid, skip_system);
+			mg_switch_triggers(cx, lfirst_oid(lc2), NULL, form->oid, skip_system);
 		}
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* ENABLE and DISABLE TRIGGER in all their forms. */

@@ -180,28 +180,10 @@ mg_footprint_create_publication(MgFootprint *fp, Node *node)
 static bool
 mg_publication_is_empty(Oid pubid)
 {
-	static const struct
-	{
-		Oid catalog;
-		AttrNumber column;
-	} members[] = {{PublicationRelRelationId, Anum_pg_publication_rel_prpubid},
-				   {PublicationNamespaceRelationId, Anum_pg_publication_namespace_pnpubid}};
-	bool empty = true;
-
-	for (int i = 0; i < (int) lengthof(members); i++)
-	{
-		Relation rel = table_open(members[i].catalog, AccessShareLock);
-		ScanKeyData key;
-		SysScanDesc scan;
-
-		ScanKeyInit(&key, members[i].column, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(pubid));
-		scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-		empty = empty && !HeapTupleIsValid(systable_getnext(scan));
-		systable_endscan(scan);
-		table_close(rel, AccessShareLock);
-	}
-	return empty;
+	return mg_row(PublicationRelRelationId, InvalidOid, Anum_pg_publication_rel_prpubid, pubid) ==
+			   NULL &&
+		   mg_row(PublicationNamespaceRelationId, InvalidOid, Anum_pg_publication_namespace_pnpubid,
+				  pubid) == NULL;
 }
 
 /*
@@ -295,10 +277,6 @@ mg_publication_drop(MgPublish *cx)
 static void
 mg_publication_set(MgPublish *cx)
 {
-	Relation rel;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
 	ListCell *lc;
 
 	if (!mg_publish_tables(cx, false))
@@ -306,20 +284,16 @@ mg_publication_set(MgPublish *cx)
 	foreach(lc, cx->relids)
 		mg_check_publishable(cx, lfirst_oid(lc));
 
-	rel = table_open(PublicationRelRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_publication_rel_prpubid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(cx->pubid));
-	scan = systable_beginscan(rel, PublicationRelPrpubidIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_rows(PublicationRelRelationId, PublicationRelPrpubidIndexId,
+						Anum_pg_publication_rel_prpubid, cx->pubid))
 	{
-		Oid relid = ((Form_pg_publication_rel) GETSTRUCT(tuple))->prrelid;
+		HeapTuple row = lfirst(lc);
+		Oid relid = ((Form_pg_publication_rel) GETSTRUCT(row))->prrelid;
 
 		if (!list_member_oid(cx->relids, relid))
 			mg_object_effect(cx->fp, relid, ShareUpdateExclusiveLock, MG_ROLE_OTHER,
 							 mg_publish_reason(cx, true));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* ALTER PUBLICATION.  stmt: an AlterPublicationStmt.  Options lock no table. */

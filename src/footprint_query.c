@@ -48,29 +48,9 @@ mg_query_problem(MgFootprint *fp, MgQuery *query)
 bool
 mg_is_populated(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool populated;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	populated = ((Form_pg_class) GETSTRUCT(tuple))->relispopulated;
-	ReleaseSysCache(tuple);
-	return populated;
-}
-
-/* The access method of an index. */
-static Oid
-mg_index_method(Oid index)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	Oid method = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		method = ((Form_pg_class) GETSTRUCT(tuple))->relam;
-		ReleaseSysCache(tuple);
-	}
-	return method;
+	return form && form->relispopulated;
 }
 
 /*

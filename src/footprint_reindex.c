@@ -23,6 +23,7 @@ typedef struct MgReindex
 	bool concurrently;
 	bool tablespace; /* indexes move to another tablespace */
 	bool several;    /* a transaction for each table or index */
+	Oid nspid;       /* of REINDEX SCHEMA, else InvalidOid */
 } MgReindex;
 
 /* A boolean option of a utility statement; what is no boolean counts as true and is core's error. */
@@ -79,22 +80,16 @@ mg_reindex_relation(MgReindex *cx, Oid relid, Oid only, MgRole role)
 	foreach(lc, indexes)
 	{
 		Oid index = lfirst_oid(lc);
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+		Form_pg_index form = mg_index_form(index);
 		MgEffect *index_eff;
-		bool valid;
-		bool exclusion;
 
-		if (!HeapTupleIsValid(tuple))
+		if (form == NULL)
 			continue;
-		valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
-		exclusion = ((Form_pg_index) GETSTRUCT(tuple))->indisexclusion;
-		ReleaseSysCache(tuple);
-
 		index_eff = mg_effect(cx->fp, index, indexmode, OidIsValid(only) ? role : MG_ROLE_INDEX,
 							  NULL);
-		if (concurrently && exclusion)
+		if (concurrently && form->indisexclusion)
 			mg_note(index_eff, "it belongs to an exclusion constraint and is skipped");
-		else if (concurrently && !valid && !OidIsValid(only))
+		else if (concurrently && !form->indisvalid && !OidIsValid(only))
 			mg_note(index_eff, "it is invalid and is skipped");
 		else
 		{
@@ -218,23 +213,22 @@ mg_reindex_one(MgReindex *cx)
 		mg_reindex_relation(cx, relid, InvalidOid, MG_ROLE_TARGET);
 }
 
-/* May the user reindex the schema or database as a whole?  *nspid: the schema, or InvalidOid. */
+/* May the user reindex the schema or database as a whole?  cx->nspid: the schema, or InvalidOid. */
 static bool
-mg_reindex_many_permitted(MgReindex *cx, Oid *nspid)
+mg_reindex_many_permitted(MgReindex *cx)
 {
 	MgFootprint *fp = cx->fp;
 	const char *name = cx->stmt->name;
 
-	*nspid = InvalidOid;
 	if (cx->stmt->kind == REINDEX_OBJECT_SYSTEM && cx->concurrently)
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
 				   "cannot reindex system catalogs concurrently");
 	else if (cx->stmt->kind == REINDEX_OBJECT_SCHEMA)
 	{
-		*nspid = get_namespace_oid(name, true);
-		if (!OidIsValid(*nspid))
+		cx->nspid = get_namespace_oid(name, true);
+		if (!OidIsValid(cx->nspid))
 			mg_problem(fp, ERRCODE_UNDEFINED_SCHEMA, "schema \"%s\" does not exist", name);
-		else if (!mg_owns(NamespaceRelationId, *nspid) && !mg_may_maintain_all())
+		else if (!mg_owns(NamespaceRelationId, cx->nspid) && !mg_may_maintain_all())
 			mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of schema %s", name);
 	}
 	else if (name != NULL && strcmp(name, get_database_name(MyDatabaseId)) != 0)
@@ -248,11 +242,13 @@ mg_reindex_many_permitted(MgReindex *cx, Oid *nspid)
 
 /* Is this table among those that REINDEX SCHEMA, DATABASE or SYSTEM deals with? */
 static bool
-mg_reindex_selects(MgReindex *cx, Form_pg_class form, Oid nspid)
+mg_reindex_selects(Form_pg_class form, void *arg)
 {
+	MgReindex *cx = arg;
+
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_MATVIEW)
 		return false;
-	if (OidIsValid(nspid) && form->relnamespace != nspid)
+	if (OidIsValid(cx->nspid) && form->relnamespace != cx->nspid)
 		return false;
 	if (form->relpersistence == RELPERSISTENCE_TEMP && !isTempNamespace(form->relnamespace))
 		return false;
@@ -271,27 +267,12 @@ mg_reindex_selects(MgReindex *cx, Form_pg_class form, Oid nspid)
 static void
 mg_reindex_many(MgReindex *cx)
 {
-	Relation pg_class;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	Oid nspid;
-	List *relids = NIL;
+	List *relids;
 	ListCell *lc;
 
-	if (!mg_reindex_many_permitted(cx, &nspid))
+	if (!mg_reindex_many_permitted(cx))
 		return;
-	pg_class = table_open(RelationRelationId, AccessShareLock);
-	scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		if (mg_reindex_selects(cx, form, nspid))
-			relids = lappend_oid(relids, form->oid);
-	}
-	systable_endscan(scan);
-	table_close(pg_class, AccessShareLock);
-
+	relids = mg_relations_where(mg_reindex_selects, cx);
 	cx->several = true;
 	foreach(lc, relids)
 		mg_reindex_relation(cx, lfirst_oid(lc), InvalidOid, MG_ROLE_TARGET);

@@ -55,16 +55,13 @@ mg_typed_tables(Oid relid)
 	foreach(lc, mg_depending_objects(TypeRelationId, typid, DEPENDENCY_NORMAL))
 	{
 		ObjectAddress *object = lfirst(lc);
-		HeapTuple tuple;
+		Form_pg_class form;
 
 		if (object->classId != RelationRelationId)
 			continue;
-		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(object->objectId));
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		if (((Form_pg_class) GETSTRUCT(tuple))->reloftype == typid)
+		form = mg_class_form(object->objectId);
+		if (form && form->reloftype == typid)
 			result = lappend_oid(result, object->objectId);
-		ReleaseSysCache(tuple);
 	}
 	return result;
 }
@@ -131,22 +128,17 @@ mg_rename_column(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 static bool
 mg_rename_part_allowed(MgFootprint *fp, Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	char relkind;
-	bool typed;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return false;
-	relkind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
-	typed = OidIsValid(((Form_pg_class) GETSTRUCT(tuple))->reloftype);
-	ReleaseSysCache(tuple);
-	if (typed)
+	if (OidIsValid(form->reloftype))
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "cannot rename column of typed table");
-	else if (relkind == RELKIND_SEQUENCE || relkind == RELKIND_TOASTVALUE)
+	else if (form->relkind == RELKIND_SEQUENCE || form->relkind == RELKIND_TOASTVALUE)
 	{
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "cannot rename columns of relation \"%s\"",
 				   get_rel_name(relid));
-		fp->problem->detail = mg_relkind_unsupported(relkind);
+		fp->problem->detail = mg_relkind_unsupported(form->relkind);
 	}
 	return fp->problem == NULL;
 }
@@ -157,14 +149,12 @@ mg_rename_constraint(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 {
 	const char *reason = psprintf("constraint \"%s\" is renamed; no rows are read", stmt->subname);
 	Oid conoid = get_relation_constraint_oid(relid, stmt->subname, true);
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	Form_pg_constraint form = mg_constraint_form(conoid);
 	bool recurse = false;
 	ListCell *lc;
 
-	if (HeapTupleIsValid(tuple))
+	if (form)
 	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-
 		if ((form->contype == CONSTRAINT_CHECK || form->contype == CONSTRAINT_NOTNULL) &&
 			!form->connoinherit)
 		{
@@ -180,7 +170,6 @@ mg_rename_constraint(MgFootprint *fp, RenameStmt *stmt, Oid relid)
 		if (OidIsValid(form->conindid) && form->contype != CONSTRAINT_FOREIGN)
 			mg_effect(fp, form->conindid, ShareUpdateExclusiveLock, MG_ROLE_INDEX,
 					  "it is renamed with its constraint");
-		ReleaseSysCache(tuple);
 	}
 	else if (!(fp->script && mg_script_alters(fp->script, relid)))
 		mg_problem(fp, ERRCODE_UNDEFINED_OBJECT,

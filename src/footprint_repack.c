@@ -92,18 +92,13 @@ mg_identity_obstacle(Oid relid, char identity, MgProblem *problem)
 	if (identity == REPLICA_IDENTITY_FULL || identity == REPLICA_IDENTITY_NOTHING)
 		return psprintf("This operation does not support tables with REPLICA IDENTITY %s.",
 						identity == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING");
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		FormData_pg_index form;
+		Form_pg_index form = lfirst(lc);
 
-		if (!HeapTupleIsValid(tuple))
+		if (identity == REPLICA_IDENTITY_INDEX ? !form->indisreplident : !form->indisprimary)
 			continue;
-		form = *(Form_pg_index) GETSTRUCT(tuple);
-		ReleaseSysCache(tuple);
-		if (identity == REPLICA_IDENTITY_INDEX ? !form.indisreplident : !form.indisprimary)
-			continue;
-		if (form.indimmediate)
+		if (form->indimmediate)
 			return NULL;
 		problem->sqlerrcode = ERRCODE_FEATURE_NOT_SUPPORTED;
 		problem->hint = pstrdup("Use ALTER TABLE ... REPLICA IDENTITY USING INDEX to designate "
@@ -179,16 +174,13 @@ mg_invalid_indexes(Oid relid, int *count)
 
 	*count = 0;
 	initStringInfo(&buf);
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index form = lfirst(lc);
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		if (!((Form_pg_index) GETSTRUCT(tuple))->indisvalid)
+		if (!form->indisvalid)
 			appendStringInfo(&buf, "%s\"%s\"", (*count)++ ? ", " : "",
-							 get_rel_name(lfirst_oid(lc)));
-		ReleaseSysCache(tuple);
+							 get_rel_name(form->indexrelid));
 	}
 	return *count ? buf.data : NULL;
 }

@@ -308,23 +308,10 @@ mg_footprint_create_policy(MgFootprint *fp, Node *node)
 static char
 mg_policy_command(Oid relid, const char *name)
 {
-	Relation rel = table_open(PolicyRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
-	char command = '\0';
+	HeapTuple row = mg_named_row(PolicyRelationId, PolicyPolrelidPolnameIndexId,
+								 Anum_pg_policy_polrelid, relid, Anum_pg_policy_polname, name);
 
-	ScanKeyInit(&key[0], Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[1], Anum_pg_policy_polname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum(name));
-	scan = systable_beginscan(rel, PolicyPolrelidPolnameIndexId, true, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		command = ((Form_pg_policy) GETSTRUCT(tuple))->polcmd;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return command;
+	return HeapTupleIsValid(row) ? ((Form_pg_policy) GETSTRUCT(row))->polcmd : '\0';
 }
 
 /* ALTER POLICY.  stmt: an AlterPolicyStmt.  Follows AlterPolicy(). */

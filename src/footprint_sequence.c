@@ -14,7 +14,6 @@ mg_check_owned_by(MgFootprint *fp, List *names, Oid sequence, Oid owner, Oid nsp
 {
 	int count = list_length(names);
 	RangeVar *rv;
-	HeapTuple tuple;
 	Form_pg_class form;
 	Oid relid;
 
@@ -33,10 +32,9 @@ mg_check_owned_by(MgFootprint *fp, List *names, Oid sequence, Oid owner, Oid nsp
 	relid = mg_lookup_relation(fp, rv, false);
 	if (!OidIsValid(relid) || (fp->script && mg_script_alters(fp->script, relid)))
 		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
+	form = mg_class_form(relid);
+	if (form == NULL)
 		return;
-	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_FOREIGN_TABLE &&
 		form->relkind != RELKIND_VIEW && form->relkind != RELKIND_PARTITIONED_TABLE)
 	{
@@ -53,7 +51,6 @@ mg_check_owned_by(MgFootprint *fp, List *names, Oid sequence, Oid owner, Oid nsp
 	else if (get_attnum(relid, strVal(llast(names))) == InvalidAttrNumber)
 		mg_problem(fp, ERRCODE_UNDEFINED_COLUMN, "column \"%s\" of relation \"%s\" does not exist",
 				   strVal(llast(names)), NameStr(form->relname));
-	ReleaseSysCache(tuple);
 	if (OidIsValid(sequence) && fp->problem == NULL)
 	{
 		Oid table;
@@ -110,7 +107,7 @@ mg_footprint_alter_sequence(MgFootprint *fp, Node *node)
 	AlterSeqStmt *stmt = castNode(AlterSeqStmt, node);
 	List *owned_by = mg_owned_by(stmt->options);
 	Oid relid = mg_lookup_relation(fp, stmt->sequence, stmt->missing_ok);
-	HeapTuple tuple;
+	Form_pg_class form;
 
 	if (!OidIsValid(relid))
 	{
@@ -125,13 +122,11 @@ mg_footprint_alter_sequence(MgFootprint *fp, Node *node)
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "\"%s\" is not a sequence", get_rel_name(relid));
 		return;
 	}
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
+	form = mg_class_form(relid);
+	if (form == NULL)
 		return;
 	if (owned_by != NIL)
-		mg_check_owned_by(fp, owned_by, relid, ((Form_pg_class) GETSTRUCT(tuple))->relowner,
-						  ((Form_pg_class) GETSTRUCT(tuple))->relnamespace);
-	ReleaseSysCache(tuple);
+		mg_check_owned_by(fp, owned_by, relid, form->relowner, form->relnamespace);
 	mg_effect(fp, relid, ShareRowExclusiveLock, MG_ROLE_TARGET,
 			  "others wait for it in nextval(), and so do inserts that number their rows by it");
 }

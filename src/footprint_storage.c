@@ -12,25 +12,6 @@
 #include "catalog/index.h"
 #include "commands/tablespace.h"
 
-/* All rows of pg_class that a predicate wants, as OIDs in the order of the catalog. */
-List *
-mg_relations_where(MgClassFilter filter, void *arg)
-{
-	Relation pg_class = table_open(RelationRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
-	List *relids = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (filter((Form_pg_class) GETSTRUCT(tuple), arg))
-			relids = lappend_oid(relids, ((Form_pg_class) GETSTRUCT(tuple))->oid);
-	}
-	systable_endscan(scan);
-	table_close(pg_class, AccessShareLock);
-	return relids;
-}
-
 /* The table is written anew, then its indexes.  As rebuild_relation() of cluster.c. */
 void
 mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node, const char *reason)
@@ -79,8 +60,7 @@ const char *
 mg_cluster_obstacle(Oid relid, Oid index, int *code)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	HeapTuple class_tuple;
-	const IndexAmRoutine *am = NULL;
+	const IndexAmRoutine *am;
 	const char *obstacle = NULL;
 	bool isnull;
 
@@ -88,12 +68,7 @@ mg_cluster_obstacle(Oid relid, Oid index, int *code)
 	if (!HeapTupleIsValid(tuple))
 		return psprintf("\"%s\" is not an index for table \"%s\"", get_rel_name(index),
 						get_rel_name(relid));
-	class_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	if (HeapTupleIsValid(class_tuple))
-	{
-		am = GetIndexAmRoutineByAmId(((Form_pg_class) GETSTRUCT(class_tuple))->relam, true);
-		ReleaseSysCache(class_tuple);
-	}
+	am = GetIndexAmRoutineByAmId(mg_index_method(index), true);
 
 	if (((Form_pg_index) GETSTRUCT(tuple))->indrelid != relid)
 		obstacle = psprintf("\"%s\" is not an index for table \"%s\"", get_rel_name(index),
@@ -121,17 +96,12 @@ mg_clustered_index(Oid relid)
 {
 	ListCell *lc;
 
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		bool clustered;
+		Form_pg_index form = lfirst(lc);
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		clustered = ((Form_pg_index) GETSTRUCT(tuple))->indisclustered;
-		ReleaseSysCache(tuple);
-		if (clustered)
-			return lfirst_oid(lc);
+		if (form->indisclustered)
+			return form->indexrelid;
 	}
 	return InvalidOid;
 }
@@ -177,28 +147,26 @@ mg_cluster_partitions(MgFootprint *fp, MgClusterRequest *request, Oid relid, Oid
 	}
 }
 
-/* Every table of the database that is marked as clustered and the user's to maintain. */
+/* An index whose table is marked as clustered on it and the user's to maintain; arg: a List. */
+static bool
+mg_keep_clustered(HeapTuple row, void *arg)
+{
+	List **indexes = arg;
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(row);
+
+	if (form->indisclustered && mg_may_maintain(form->indrelid))
+		*indexes = lappend_oid(*indexes, form->indexrelid);
+	return true;
+}
+
+/* Every table of the database for which there is such an index. */
 static void
 mg_cluster_all(MgFootprint *fp, MgClusterRequest *request)
 {
-	Relation pg_index = table_open(IndexRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
 	List *indexes = NIL;
 	ListCell *lc;
 
-	ScanKeyInit(&key, Anum_pg_index_indisclustered, BTEqualStrategyNumber, F_BOOLEQ,
-				BoolGetDatum(true));
-	scan = systable_beginscan(pg_index, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (mg_may_maintain(((Form_pg_index) GETSTRUCT(tuple))->indrelid))
-			indexes = lappend_oid(indexes, ((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
-	}
-	systable_endscan(scan);
-	table_close(pg_index, AccessShareLock);
-
+	mg_each_row(IndexRelationId, InvalidOid, 0, NULL, mg_keep_clustered, &indexes);
 	foreach(lc, indexes)
 	{
 		Oid relid = IndexGetRelation(lfirst_oid(lc), true);

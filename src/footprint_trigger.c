@@ -11,31 +11,18 @@
 bool
 mg_find_trigger(Oid relid, const char *name, MgTrigger *trigger)
 {
-	Relation rel = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool found;
+	HeapTuple row = mg_named_row(TriggerRelationId, TriggerRelidNameIndexId,
+								 Anum_pg_trigger_tgrelid, relid, Anum_pg_trigger_tgname, name);
+	Form_pg_trigger form;
 
-	ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum(name));
-	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		trigger->oid = form->oid;
-		trigger->constraint = form->tgconstraint;
-		trigger->parent = form->tgparentid;
-		trigger->internal = form->tgisinternal;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
+	if (!HeapTupleIsValid(row))
+		return false;
+	form = (Form_pg_trigger) GETSTRUCT(row);
+	trigger->oid = form->oid;
+	trigger->constraint = form->tgconstraint;
+	trigger->parent = form->tgparentid;
+	trigger->internal = form->tgisinternal;
+	return true;
 }
 
 /* ------------------------------------------------------------------------

@@ -58,13 +58,11 @@ static bool
 mg_truncate_kind(MgTruncate *cx, Oid relid)
 {
 	MgFootprint *fp = cx->fp;
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	MgForeignTruncate foreign = {.relid = relid};
-	Form_pg_class form;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (form->relkind == RELKIND_FOREIGN_TABLE)
 	{
 		MgProblem *problem = NULL;
@@ -80,7 +78,6 @@ mg_truncate_kind(MgTruncate *cx, Oid relid)
 	if (!allowSystemTableMods && IsSystemClass(relid, form))
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   "permission denied: \"%s\" is a system catalog", NameStr(form->relname));
-	ReleaseSysCache(tuple);
 	return fp->problem == NULL;
 }
 
@@ -141,36 +138,36 @@ mg_truncate_named(MgTruncate *cx, const RangeVar *rv)
 	}
 }
 
-/* All foreign keys but those that earlier statements of a script have dropped. */
+/* A foreign key, unless an earlier statement of a script has dropped it; arg: the MgTruncate. */
+static bool
+mg_load_key(HeapTuple row, void *arg)
+{
+	MgTruncate *cx = arg;
+	MgScript *script = cx->fp->script;
+	Form_pg_constraint form = mg_constraint_of(row);
+	MgTruncateKey *key;
+
+	if (form->contype != CONSTRAINT_FOREIGN ||
+		(script &&
+		 (list_member_oid(script->dropped, form->oid) || mg_script_gone(script, form->conrelid))))
+		return true;
+	key = palloc(sizeof(MgTruncateKey));
+	key->oid = form->oid;
+	key->relid = form->conrelid;
+	key->referenced = form->confrelid;
+	key->parent = form->conparentid;
+	cx->keys = lappend(cx->keys, key);
+	return true;
+}
+
+/* All foreign keys, those included that earlier statements of a script add. */
 static void
 mg_load_keys(MgTruncate *cx)
 {
 	MgScript *script = cx->fp->script;
-	Relation pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(pg_constraint, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple tuple;
 	ListCell *lc;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		MgTruncateKey *key;
-
-		if (form->contype != CONSTRAINT_FOREIGN)
-			continue;
-		if (script &&
-			(list_member_oid(script->dropped, form->oid) || mg_script_gone(script, form->conrelid)))
-			continue;
-		key = palloc(sizeof(MgTruncateKey));
-		key->oid = form->oid;
-		key->relid = form->conrelid;
-		key->referenced = form->confrelid;
-		key->parent = form->conparentid;
-		cx->keys = lappend(cx->keys, key);
-	}
-	systable_endscan(scan);
-	table_close(pg_constraint, AccessShareLock);
-
+	mg_each_row(ConstraintRelationId, InvalidOid, 0, NULL, mg_load_key, cx);
 	foreach(lc, script ? script->constraints : NIL)
 	{
 		MgScriptConstraint *added = lfirst(lc);
@@ -325,15 +322,9 @@ mg_may_be_referenced(List *relids)
 
 	foreach(lc, relids)
 	{
-		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
-		bool may;
+		Form_pg_class form = mg_class_form(lfirst_oid(lc));
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		may = ((Form_pg_class) GETSTRUCT(tuple))->relhastriggers ||
-			  ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_PARTITIONED_TABLE;
-		ReleaseSysCache(tuple);
-		if (may)
+		if (form && (form->relhastriggers || form->relkind == RELKIND_PARTITIONED_TABLE))
 			return true;
 	}
 	return false;

@@ -483,16 +483,14 @@ mg_retyped_fkey(MgAlter *cx, MgTab *tab, Form_pg_constraint form)
 static void
 mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 {
-	HeapTuple tuple;
 	Form_pg_constraint form;
 
 	if (list_member_oid(*seen, conoid) || list_member_oid(cx->gone_constraints, conoid))
 		return;
 	*seen = lappend_oid(*seen, conoid);
-	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
-	if (!HeapTupleIsValid(tuple))
+	form = mg_constraint_form(conoid);
+	if (form == NULL)
 		return;
-	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	/* a domain's constraint reads no table; inherited ones are made again with their parent's */
 	if (form->conislocal && OidIsValid(form->conrelid))
 	{
@@ -513,7 +511,6 @@ mg_retyped_constraint(MgAlter *cx, MgTab *tab, Oid conoid, List **seen)
 				break;
 		}
 	}
-	ReleaseSysCache(tuple);
 }
 
 /* Dependents that core does not make again: it refuses. */
@@ -592,24 +589,15 @@ mg_retyped_statistics(MgAlter *cx, Oid stxoid)
 static void
 mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 {
-	Relation depend = table_open(DependRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key[3];
-	HeapTuple tuple;
+	ObjectAddress column;
+	ListCell *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(tab->relid));
-	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(retyped->attnum));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 3, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	ObjectAddressSubSet(column, RelationRelationId, tab->relid, retyped->attnum);
+	foreach(lc, mg_depend_rows(&column, true))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress object;
+		Form_pg_depend form = lfirst(lc);
+		ObjectAddress object = {form->classid, form->objid, form->objsubid};
 
-		ObjectAddressSubSet(object, form->classid, form->objid, form->objsubid);
 		if (mg_is_gone(cx, &object))
 			continue;
 		if (mg_type_blocked(cx, retyped, &object, tab->relid))
@@ -632,8 +620,6 @@ mg_retyped_column(MgAlter *cx, MgTab *tab, MgRetyped *retyped, List **seen)
 				mg_retyped_index(cx, tab, object.objectId);
 		}
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
 }
 
 /* After all changes of types, or of expressions, are known: what has to be made again. */

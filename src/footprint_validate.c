@@ -15,20 +15,8 @@
 static List *
 mg_derived_from(Oid conoid)
 {
-	List *result = NIL;
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(conoid));
-	scan = systable_beginscan(rel, ConstraintParentIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = lappend(result, heap_copytuple(tuple));
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+	return mg_rows(ConstraintRelationId, ConstraintParentIndexId, Anum_pg_constraint_conparentid,
+				   conoid);
 }
 
 /* A constraint that the same statement adds, or the script so far. */

@@ -120,16 +120,11 @@ mg_index_text(HeapTuple tuple, AttrNumber column)
 static bool
 mg_shape_of_index(Oid index, MgIndexShape *shape)
 {
-	HeapTuple class_tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
 
 	memset(shape, 0, sizeof(MgIndexShape));
-	if (HeapTupleIsValid(class_tuple))
-	{
-		shape->am = ((Form_pg_class) GETSTRUCT(class_tuple))->relam;
-		ReleaseSysCache(class_tuple);
-	}
+	shape->am = mg_index_method(index);
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
@@ -309,13 +304,12 @@ mg_shapes_alike(const MgIndexShape *child, const MgIndexShape *parent)
 static AttrMap *
 mg_column_map(Oid parent, Oid child)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	Form_pg_class form = mg_class_form(parent);
 	AttrMap *map;
 
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		elog(ERROR, "cache lookup failed for relation %u", parent);
-	map = make_attrmap(((Form_pg_class) GETSTRUCT(tuple))->relnatts);
-	ReleaseSysCache(tuple);
+	map = make_attrmap(form->relnatts);
 	for (int i = 0; i < map->maplen; i++)
 	{
 		HeapTuple column = SearchSysCache2(ATTNUM, ObjectIdGetDatum(parent), Int16GetDatum(i + 1));
@@ -406,15 +400,9 @@ static char
 mg_index_constraint_type(Oid relid, Oid index)
 {
 	Oid conoid = get_relation_idx_constraint_oid(relid, index);
-	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
-	char contype = '\0';
+	Form_pg_constraint form = mg_constraint_form(conoid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		contype = ((Form_pg_constraint) GETSTRUCT(tuple))->contype;
-		ReleaseSysCache(tuple);
-	}
-	return contype;
+	return form ? form->contype : '\0';
 }
 
 /*
@@ -433,20 +421,16 @@ mg_partition_index_match_unused(Oid parent_index, Oid parent, Oid child, List *u
 		return InvalidOid;
 	wanted.constraint = contype != '\0';
 
-	foreach(lc, mg_index_list(child))
+	foreach(lc, mg_index_forms(child))
 	{
-		Oid index = lfirst_oid(lc);
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		bool valid;
+		Form_pg_index form = lfirst(lc);
+		Oid index = form->indexrelid;
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
-		ReleaseSysCache(tuple);
 		if (MG_PG_SAME_CONSTRAINT_TYPE && wanted.constraint &&
 			mg_index_constraint_type(child, index) != contype)
 			continue;
-		if (valid && !list_member_oid(used, index) && mg_index_has_shape(index, child, &wanted))
+		if (form->indisvalid && !list_member_oid(used, index) &&
+			mg_index_has_shape(index, child, &wanted))
 			return index;
 	}
 	return InvalidOid;

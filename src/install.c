@@ -17,44 +17,49 @@
 
 static bool mg_reminder_due = false;
 
-/* The value of a setting that ALTER DATABASE ... SET gave this database, or NULL. */
+/* The settings that ALTER DATABASE ... SET gave this database, for all roles, or NULL. */
+static ArrayType *
+mg_database_settings(void)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_rows(DbRoleSettingRelationId, DbRoleSettingDatidRolidIndexId,
+						Anum_pg_db_role_setting_setdatabase, MyDatabaseId))
+	{
+		HeapTuple row = lfirst(lc);
+		bool isnull;
+		Datum config;
+
+		if (OidIsValid(((Form_pg_db_role_setting) GETSTRUCT(row))->setrole))
+			continue;
+		config = mg_row_value(DbRoleSettingRelationId, row, Anum_pg_db_role_setting_setconfig,
+							  &isnull);
+		if (!isnull)
+			return DatumGetArrayTypeP(config);
+	}
+	return NULL;
+}
+
+/* The value of one of them, or NULL. */
 static char *
 mg_database_setting(const char *name)
 {
-	Relation catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	ArrayType *settings = mg_database_settings();
+	size_t len = strlen(name);
 	char *value = NULL;
+	Datum *items;
+	int nitems;
 
-	ScanKeyInit(&keys[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(MyDatabaseId));
-	ScanKeyInit(&keys[1], Anum_pg_db_role_setting_setrole, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(InvalidOid));
-	scan = systable_beginscan(catalog, DbRoleSettingDatidRolidIndexId, true, NULL, 2, keys);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	if (settings == NULL)
+		return NULL;
+	deconstruct_array(settings, TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &nitems);
+	for (int i = 0; i < nitems; i++)
 	{
-		bool isnull;
-		Datum config = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
-									RelationGetDescr(catalog), &isnull);
-		Datum *items = NULL;
-		int nitems = 0;
+		char *item = TextDatumGetCString(items[i]);
 
-		if (!isnull)
-			deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &items,
-							  NULL, &nitems);
-		for (int i = 0; i < nitems; i++)
-		{
-			char *item = TextDatumGetCString(items[i]);
-			size_t len = strlen(name);
-
-			if (strncmp(item, name, len) == 0 && item[len] == '=')
-				value = item + len + 1;
-		}
+		if (strncmp(item, name, len) == 0 && item[len] == '=')
+			value = item + len + 1;
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
 	return value;
 }
 

@@ -9,6 +9,7 @@
  *   hook.c       gate: is this statement ours to judge?
  *   footprint*.c statement -> effects        (reads catalogs, never decides)
  *   relsize.c    effects   -> rows and bytes (never waits for a lock)
+ *   catalog.c    rows of catalogs, for all of these
  *   situation.c  what this transaction already holds
  *   rules.c      effects + situation -> findings (one const row per rule)
  *   verdict.c    findings + settings -> verdicts (pure)
@@ -20,6 +21,7 @@
 #ifndef MG_H
 #define MG_H
 
+#include "mg_catalog.h"
 #include "mg_prelude.h"
 
 /* ------------------------------------------------------------------------
@@ -347,15 +349,12 @@ extern void mg_footprint_depends_of_relation(MgFootprint *fp, AlterObjectDepends
 
 /* helpers shared by the footprint files */
 extern List *mg_tree(Oid relid, bool inh); /* the relation, and its descendants if inh; OIDs */
-extern List *mg_index_list(Oid relid);     /* OIDs of its indexes, from pg_index, no lock */
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
 /* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
 extern bool mg_is_virtual(Oid relid,
 						  const char *column); /* footprint_column.c: generated when read */
-/* footprint_storage.c: rows of pg_class by a predicate; a heap and its indexes written anew */
-typedef bool (*MgClassFilter)(Form_pg_class form, void *arg);
-extern List *mg_relations_where(MgClassFilter filter, void *arg);
+/* footprint_storage.c: a heap and its indexes written anew */
 extern void mg_rewrite_table(MgFootprint *fp, MgEffect *eff, MgCause cause, Node *node,
 							 const char *reason);
 extern bool mg_is_populated(Oid relid);      /* footprint_query.c: a materialized view */

@@ -138,7 +138,6 @@ extern bool mg_has_storage(char relkind);
 extern MgNewColumn *mg_tab_new_column(MgTab *tab, const char *name);
 extern bool mg_name_in(List *names, const char *name);
 extern void mg_drop_with(MgAlter *cx, List *named, DropBehavior behavior);
-extern ObjectAddress *mg_address(Oid classid, Oid objid, int32 objsubid);
 
 /* footprint_property.c */
 extern void mg_alter_column_exists(MgAlter *cx, AlterTableCmd *cmd);
@@ -250,8 +249,6 @@ extern bool mg_fkey_shape_of_constraint(Oid partition, Oid confrelid, Constraint
 										MgFkeyShape *shape);
 extern bool mg_fkey_shape_of_row(Oid partition, HeapTuple tuple, MgFkeyShape *shape);
 extern Oid mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *valid);
-extern List *mg_fkeys_of(Oid relid);
-extern List *mg_fkeys_to(Oid relid);
 
 /* footprint_partition.c */
 extern void mg_alter_attach(MgAlter *cx, AlterTableCmd *cmd);

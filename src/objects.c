@@ -248,49 +248,30 @@ mg_resolve_target_schema(MgFootprint *fp, const char *name)
 List *
 mg_depending_objects(Oid classid, Oid objid, char deptype)
 {
+	ObjectAddress object = {classid, objid, 0};
 	List *result = NIL;
-	Relation pg_depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(classid));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(objid));
-	scan = systable_beginscan(pg_depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_depend_rows(&object, true))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress *object;
+		Form_pg_depend form = lfirst(lc);
 
-		if (form->deptype != deptype || form->objsubid != 0)
-			continue;
-		object = palloc(sizeof(ObjectAddress));
-		ObjectAddressSet(*object, form->classid, form->objid);
-		result = lappend(result, object);
+		if (form->deptype == deptype && form->objsubid == 0)
+			result = lappend(result, mg_address(form->classid, form->objid, 0));
 	}
-	systable_endscan(scan);
-	table_close(pg_depend, AccessShareLock);
 	return result;
+}
+
+/* Is it in a schema?  arg: the schema. */
+static bool
+mg_is_in_schema(Form_pg_class form, void *arg)
+{
+	return form->relnamespace == *(Oid *) arg;
 }
 
 /* See mg_objects.h.  There is no index on the schema of relations. */
 List *
 mg_schema_relations(Oid nspid)
 {
-	List *result = NIL;
-	Relation pg_class = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(nspid));
-	scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = lappend_oid(result, ((Form_pg_class) GETSTRUCT(tuple))->oid);
-	systable_endscan(scan);
-	table_close(pg_class, AccessShareLock);
-	return result;
+	return mg_relations_where(mg_is_in_schema, &nspid);
 }

@@ -64,31 +64,19 @@ mg_meet_function(Oid funcid, void *context)
 static void
 mg_meet_relation(MgStrangers *strangers, Oid relid)
 {
-	HeapTuple tuple;
+	Form_pg_class form = relid < FirstNormalObjectId ? NULL : mg_class_form(relid);
 
-	if (relid < FirstNormalObjectId)
-		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (HeapTupleIsValid(tuple))
-	{
-		mg_meet_owner(strangers, ((Form_pg_class) GETSTRUCT(tuple))->relowner);
-		ReleaseSysCache(tuple);
-	}
+	if (form)
+		mg_meet_owner(strangers, form->relowner);
 }
 
 static void
 mg_meet_type(MgStrangers *strangers, Oid typid)
 {
-	HeapTuple tuple;
+	Form_pg_type form = typid < FirstNormalObjectId ? NULL : mg_type_form(typid);
 
-	if (typid < FirstNormalObjectId)
-		return;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-	if (HeapTupleIsValid(tuple))
-	{
-		mg_meet_owner(strangers, ((Form_pg_type) GETSTRUCT(tuple))->typowner);
-		ReleaseSysCache(tuple);
-	}
+	if (form)
+		mg_meet_owner(strangers, form->typowner);
 }
 
 /* Literals beside a column are read by its type. */

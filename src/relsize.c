@@ -68,14 +68,9 @@ mg_main_fork_bytes(Form_pg_class form)
 static uint64
 mg_main_fork_bytes_by_oid(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	uint64 bytes;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (!HeapTupleIsValid(tuple))
-		return 0;
-	bytes = mg_main_fork_bytes((Form_pg_class) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	return bytes;
+	return form ? mg_main_fork_bytes(form) : 0;
 }
 
 /* Bytes of all indexes of a table. */
@@ -241,13 +236,11 @@ mg_index_rows(Form_pg_class form, uint64 bytes)
 void
 mg_relation_size(Oid relid, MgSize *size)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
+	Form_pg_class form = mg_class_form(relid);
 
 	memset(size, 0, sizeof(MgSize));
-	if (!HeapTupleIsValid(tuple))
+	if (form == NULL)
 		return;
-	form = (Form_pg_class) GETSTRUCT(tuple);
 	size->heap = mg_main_fork_bytes(form);
 	switch (form->relkind)
 	{
@@ -266,7 +259,6 @@ mg_relation_size(Oid relid, MgSize *size)
 		default:
 			break;
 	}
-	ReleaseSysCache(tuple);
 }
 
 /*
@@ -432,21 +424,15 @@ static bool
 mg_scans_alone(MgEffect *eff, MgTask *task)
 {
 	Oid constraint;
-	HeapTuple tuple;
-	bool foreign_key = false;
+	Form_pg_constraint form;
 
 	if (task->cause == MG_CAUSE_ADD_FOREIGN_KEY || task->cause == MG_CAUSE_DETACH_PARTITION)
 		return true;
 	if (task->constraint == NULL)
 		return false;
 	constraint = get_relation_constraint_oid(eff->relid, task->constraint, true);
-	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
-	if (HeapTupleIsValid(tuple))
-	{
-		foreign_key = ((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN;
-		ReleaseSysCache(tuple);
-	}
-	return foreign_key;
+	form = mg_constraint_form(constraint);
+	return form && form->contype == CONSTRAINT_FOREIGN;
 }
 
 /*

@@ -353,17 +353,12 @@ mg_add_up(MgFinding *finding)
 static bool
 mg_is_index_of(const MgEffect *eff, Oid relid)
 {
-	HeapTuple tuple;
-	bool result;
+	Form_pg_index form;
 
 	if (eff->relkind != RELKIND_INDEX && eff->relkind != RELKIND_PARTITIONED_INDEX)
 		return false;
-	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(eff->relid));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = ((Form_pg_index) GETSTRUCT(tuple))->indrelid == relid;
-	ReleaseSysCache(tuple);
-	return result;
+	form = mg_index_form(eff->relid);
+	return form && form->indrelid == relid;
 }
 
 /*

@@ -26,25 +26,17 @@ static bool mg_search_type(MgTypeSearch *search, Oid typid);
 static AttrNumber
 mg_column_of_type(Oid relid, Oid typid)
 {
-	Relation pg_attribute = table_open(AttributeRelationId, AccessShareLock);
-	AttrNumber result = InvalidAttrNumber;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key, Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, NULL, 1, &key);
-	while (result == InvalidAttrNumber && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_rows(AttributeRelationId, AttributeRelidNumIndexId, Anum_pg_attribute_attrelid,
+						relid))
 	{
-		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT((HeapTuple) lfirst(lc));
 
 		if (form->attnum > 0 && form->atttypid == typid && !form->attisdropped)
-			result = form->attnum;
+			return form->attnum;
 	}
-	systable_endscan(scan);
-	table_close(pg_attribute, AccessShareLock);
-	return result;
+	return InvalidAttrNumber;
 }
 
 /*
@@ -101,30 +93,17 @@ mg_search_type(MgTypeSearch *search, Oid typid)
 List *
 mg_type_users(Oid typid)
 {
-	Relation pg_depend = table_open(DependRelationId, AccessShareLock);
+	ObjectAddress type = {TypeRelationId, typid, 0};
 	List *result = NIL;
-	SysScanDesc scan;
-	ScanKeyData key[2];
-	HeapTuple tuple;
+	ListCell *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(TypeRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(typid));
-	scan = systable_beginscan(pg_depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, mg_depend_rows(&type, true))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress *user;
+		Form_pg_depend form = lfirst(lc);
 
-		if (form->classid != TypeRelationId && form->classid != RelationRelationId)
-			continue;
-		user = palloc(sizeof(ObjectAddress));
-		ObjectAddressSubSet(*user, form->classid, form->objid, form->objsubid);
-		result = lappend(result, user);
+		if (form->classid == TypeRelationId || form->classid == RelationRelationId)
+			result = lappend(result, mg_address(form->classid, form->objid, form->objsubid));
 	}
-	systable_endscan(scan);
-	table_close(pg_depend, AccessShareLock);
 	return result;
 }
 
