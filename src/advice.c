@@ -61,6 +61,37 @@ mg_literal(Oid relid)
 	return quote_literal_cstr(mg_qualified_name(relid));
 }
 
+/* A constraint that is added NOT VALID, and validated later. */
+void
+mg_sql_constraint(StringInfo buf, const char *table, const char *name, const char *definition)
+{
+	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", table, name, definition);
+	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
+}
+
+const char *
+mg_trigger_function(Oid relid, const char *trigger)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), trigger);
+}
+
+void
+mg_sql_trigger_function(StringInfo buf, Oid relid, const char *trigger, const char *field,
+						const char *value)
+{
+	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s",
+		   mg_trigger_function(relid, trigger),
+		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", field, value)));
+}
+
+void
+mg_sql_trigger(StringInfo buf, Oid relid, const char *trigger)
+{
+	mg_sql(buf,
+		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+		   quote_identifier(trigger), mg_qualified_name(relid), mg_trigger_function(relid, trigger));
+}
+
 /* The nodes that asked for the work of a finding, each once. */
 List *
 mg_nodes(MgFinding *finding)
@@ -76,6 +107,20 @@ mg_nodes(MgFinding *finding)
 			nodes = list_append_unique_ptr(nodes, node);
 	}
 	return nodes;
+}
+
+/* The advice of a rule that has some for each of the nodes. */
+char *
+mg_advise_nodes(MgFootprint *fp, MgFinding *finding, MgAdviseFn fn)
+{
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	mg_say_rest(fp, &buf);
+	foreach(lc, mg_nodes(finding))
+		fn(fp, finding, &buf, lfirst(lc));
+	return buf.data;
 }
 
 /* The subcommand that a node is, or is a part of; NULL if there is none. */
@@ -278,9 +323,9 @@ mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column
 		mg_sql_not_null_constraint(buf, relid, table, column);
 		return;
 	}
-	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NOT NULL)%s NOT VALID", table, name,
-		   quote_identifier(column), only ? " NO INHERIT" : "");
-	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
+	mg_sql_constraint(buf, table, name,
+					  psprintf("CHECK (%s IS NOT NULL)%s", quote_identifier(column),
+							   only ? " NO INHERIT" : ""));
 	mg_sql(buf, "ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
 	mg_sql(buf, "ALTER TABLE %s DROP CONSTRAINT %s", table, name);
 }

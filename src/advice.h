@@ -54,6 +54,18 @@ extern Constraint *mg_column_clause(ColumnDef *def, ConstrType contype);
 extern const char *mg_base_type(ColumnDef *def);
 extern const char *mg_free_column(Oid relid, const char *base, const char *label);
 
+/* What is done about one of the nodes of a finding. */
+typedef void (*MgAdviseFn)(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node);
+extern char *mg_advise_nodes(MgFootprint *fp, MgFinding *finding, MgAdviseFn fn);
+/* name: quoted; definition: what follows it in ADD CONSTRAINT */
+extern void mg_sql_constraint(StringInfo buf, const char *table, const char *name,
+							  const char *definition);
+/* a trigger that computes a column of every new row, and its function, which has the same name */
+extern const char *mg_trigger_function(Oid relid, const char *trigger);
+extern void mg_sql_trigger_function(StringInfo buf, Oid relid, const char *trigger,
+									const char *field, const char *value);
+extern void mg_sql_trigger(StringInfo buf, Oid relid, const char *trigger);
+
 /* advice_column.c */
 extern void mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type,
 								const char *column);

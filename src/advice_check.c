@@ -240,9 +240,7 @@ mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *it
 		}
 		shown++;
 		name = mg_foreign_key_name(leaf, item, false, taken);
-		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", mg_qualified_name(leaf), name,
-			   text);
-		mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_qualified_name(leaf), name);
+		mg_sql_constraint(buf, mg_qualified_name(leaf), name, text);
 	}
 	if (more > 0)
 		mg_say(buf, "Do the same for the other %d partitions.", more);
@@ -277,13 +275,9 @@ mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
 		if (partitioned)
 			mg_sql_partitioned_foreign_key(fp, &buf, item, &taken);
 		else
-		{
-			const char *name = mg_foreign_key_name(fp->target, item, true, &taken);
-
-			mg_sql(&buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", mg_target(fp), name,
-				   mg_text_foreign_key(item));
-			mg_sql(&buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
-		}
+			mg_sql_constraint(&buf, mg_target(fp),
+							  mg_foreign_key_name(fp->target, item, true, &taken),
+							  mg_text_foreign_key(item));
 		if (!mg_has_index_on(fp->target, columns))
 			mg_say(&buf,
 				   "No index of %s leads with (%s): without one, deletes and key changes in "

@@ -29,9 +29,8 @@ mg_sql_domain_check(MgFootprint *fp, StringInfo buf, TypeName *type, const char 
 
 	if (!mg_try_type(type, &typid, &typmod))
 		return;
-	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", mg_target(fp), name,
-		   mg_text_domain_check(typid, column));
-	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
+	mg_sql_constraint(buf, mg_target(fp), name,
+					  psprintf("CHECK (%s)", mg_text_domain_check(typid, column)));
 }
 
 /* Does the domain, or one that it is made of, refuse nulls? */
@@ -134,13 +133,11 @@ mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *n
 	ColumnDef *def = mg_new_column(fp, node);
 	Constraint *con = mg_column_clause(def, CONSTR_GENERATED);
 	const char *column = quote_identifier(def->colname);
-	const char *table = mg_qualified_name(fp->target);
 	const char *plain = mg_text_expr(fp->target, con->raw_expr, EXPR_KIND_GENERATED_COLUMN, NULL,
 									 InvalidOid, -1);
 	const char *row = mg_text_expr(fp->target, con->raw_expr, EXPR_KIND_GENERATED_COLUMN, "new",
 								   InvalidOid, -1);
 	const char *name;
-	const char *function;
 
 	if (plain == NULL || row == NULL)
 	{
@@ -148,44 +145,35 @@ mg_advise_generated(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *n
 		return;
 	}
 	name = makeObjectName(get_rel_name(fp->target), def->colname, "generate");
-	function = quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), name);
 	mg_say_apart(fp, buf, "add a plain column, compute it by a trigger, and fill it in batches");
 	mg_sql_add_column(fp, buf, finding, node, false);
-	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
-		   quote_literal_cstr(
-			   psprintf("BEGIN new.%s := %s; RETURN new; END", mg_text_field(def->colname), row)));
-	mg_sql(buf,
-		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-		   quote_identifier(name), table, function);
+	mg_sql_trigger_function(buf, fp->target, name, mg_text_field(def->colname), row);
+	mg_sql_trigger(buf, fp->target, name);
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", column, plain),
 					psprintf("%s IS NULL", column));
 	if (mg_column_clause(def, CONSTR_NOTNULL))
 		mg_sql_not_null(buf, fp->target, mg_target(fp), def->colname);
 }
 
+static void
+mg_advise_one_column(MgFootprint *fp, MgFinding *finding, StringInfo buf, Node *node)
+{
+	ColumnDef *def = mg_new_column(fp, node);
+
+	if (def == NULL)
+		return;
+	if (mg_column_clause(def, CONSTR_IDENTITY) || mg_text_serial(def->typeName))
+		mg_advise_sequence(fp, finding, buf, node);
+	else if (mg_column_clause(def, CONSTR_GENERATED))
+		mg_advise_generated(fp, finding, buf, node);
+	else
+		mg_advise_default(fp, finding, buf, node);
+}
+
 char *
 mg_advise_add_column_rewrite(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	foreach(lc, mg_nodes(finding))
-	{
-		Node *node = lfirst(lc);
-		ColumnDef *def = mg_new_column(fp, node);
-
-		if (def == NULL)
-			continue;
-		if (mg_column_clause(def, CONSTR_IDENTITY) || mg_text_serial(def->typeName))
-			mg_advise_sequence(fp, finding, &buf, node);
-		else if (mg_column_clause(def, CONSTR_GENERATED))
-			mg_advise_generated(fp, finding, &buf, node);
-		else
-			mg_advise_default(fp, finding, &buf, node);
-	}
-	return buf.data;
+	return mg_advise_nodes(fp, finding, mg_advise_one_column);
 }
 
 /* NOT NULL without a default: nobody but the author knows the values. */

@@ -154,8 +154,7 @@ mg_sql_helper_check(StringInfo buf, Oid relid, const char *label, const char *ch
 	const char *name = quote_identifier(
 		ChooseConstraintName(get_rel_name(relid), NULL, label, get_rel_namespace(relid), NIL));
 
-	mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, name, check);
-	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name);
+	mg_sql_constraint(buf, table, name, psprintf("CHECK (%s)", check));
 	return psprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, name);
 }
 
@@ -201,10 +200,7 @@ mg_sql_partition_fkey(StringInfo buf, Oid conid, Oid partition)
 		name = ChooseConstraintName(get_rel_name(leaf), get_constraint_name(conid), "fkey",
 									get_rel_namespace(leaf), taken);
 		taken = lappend(taken, name);
-		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", mg_qualified_name(leaf),
-			   quote_identifier(name), text);
-		mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_qualified_name(leaf),
-			   quote_identifier(name));
+		mg_sql_constraint(buf, mg_qualified_name(leaf), quote_identifier(name), text);
 	}
 }
 

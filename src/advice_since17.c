@@ -51,42 +51,35 @@ mg_advise_virtual_not_null(MgFootprint *fp, StringInfo buf, ColumnDef *def)
 	mg_sql_not_null_constraint(buf, fp->target, mg_target(fp), def->colname);
 }
 
+static void
+mg_advise_one_not_null(MgFootprint *fp, MgFinding *finding pg_attribute_unused(), StringInfo buf,
+					   Node *node)
+{
+	AlterTableCmd *cmd = mg_subcommand(fp, node);
+	Constraint *con;
+	const char *column;
+
+	if (cmd && cmd->subtype == AT_AddColumn)
+		mg_advise_virtual_not_null(fp, buf, castNode(ColumnDef, cmd->def));
+	if (cmd == NULL || cmd->subtype != AT_AddConstraint)
+		return;
+	con = castNode(Constraint, cmd->def);
+	column = strVal(linitial(con->keys));
+	mg_say_apart(fp, buf,
+				 "add it NOT VALID and validate it later, which blocks neither reads nor writes");
+	if (con->conname == NULL)
+		mg_sql_not_null_constraint(buf, fp->target, mg_target(fp), column);
+	else
+		mg_sql_constraint(buf, mg_target(fp), quote_identifier(con->conname),
+						  psprintf("NOT NULL %s%s", quote_identifier(column),
+								   con->is_no_inherit ? " NO INHERIT" : ""));
+}
+
 /* ADD CONSTRAINT ... NOT NULL. */
 char *
 mg_advise_add_not_null(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	foreach(lc, mg_nodes(finding))
-	{
-		AlterTableCmd *cmd = mg_subcommand(fp, lfirst(lc));
-		Constraint *con;
-		const char *name;
-
-		if (cmd && cmd->subtype == AT_AddColumn)
-			mg_advise_virtual_not_null(fp, &buf, castNode(ColumnDef, cmd->def));
-		if (cmd == NULL || cmd->subtype != AT_AddConstraint)
-			continue;
-		con = castNode(Constraint, cmd->def);
-		mg_say_apart(
-			fp, &buf,
-			"add it NOT VALID and validate it later, which blocks neither reads nor writes");
-		if (con->conname == NULL)
-		{
-			mg_sql_not_null_constraint(&buf, fp->target, mg_target(fp),
-									   strVal(linitial(con->keys)));
-			continue;
-		}
-		name = quote_identifier(con->conname);
-		mg_sql(&buf, "ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s%s NOT VALID", mg_target(fp),
-			   name, quote_identifier(strVal(linitial(con->keys))),
-			   con->is_no_inherit ? " NO INHERIT" : "");
-		mg_sql(&buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
-	}
-	return buf.data;
+	return mg_advise_nodes(fp, finding, mg_advise_one_not_null);
 }
 
 /* ------------------------------------------------------------------------
@@ -134,33 +127,31 @@ mg_advise_enforce(MgFootprint *fp, StringInfo buf, HeapTuple tuple)
 	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
 }
 
+static void
+mg_advise_one_change(MgFootprint *fp, MgFinding *finding pg_attribute_unused(), StringInfo buf,
+					 Node *node)
+{
+	AlterTableCmd *cmd = mg_subcommand(fp, node);
+	MgConstraintChange change;
+	HeapTuple tuple;
+
+	if (cmd == NULL || cmd->subtype != AT_AlterConstraint)
+		return;
+	mg_constraint_change(cmd->def, &change);
+	tuple = mg_constraint_tuple(fp->target, change.name);
+	if (tuple == NULL)
+		return;
+	if (change.inheritability)
+		mg_advise_inherit(fp, buf, tuple);
+	else
+		mg_advise_enforce(fp, buf, tuple);
+}
+
 /* ALTER CONSTRAINT ... ENFORCED, INHERIT. */
 char *
 mg_advise_alter_constraint(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	foreach(lc, mg_nodes(finding))
-	{
-		AlterTableCmd *cmd = mg_subcommand(fp, lfirst(lc));
-		MgConstraintChange change;
-		HeapTuple tuple;
-
-		if (cmd == NULL || cmd->subtype != AT_AlterConstraint)
-			continue;
-		mg_constraint_change(cmd->def, &change);
-		tuple = mg_constraint_tuple(fp->target, change.name);
-		if (tuple == NULL)
-			continue;
-		if (change.inheritability)
-			mg_advise_inherit(fp, &buf, tuple);
-		else
-			mg_advise_enforce(fp, &buf, tuple);
-	}
-	return buf.data;
+	return mg_advise_nodes(fp, finding, mg_advise_one_change);
 }
 
 /* ------------------------------------------------------------------------
@@ -172,14 +163,11 @@ static void
 mg_advise_stored_expression(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 {
 	const char *column = quote_identifier(cmd->name);
-	const char *table = mg_qualified_name(fp->target);
 	const char *plain = mg_text_expr(fp->target, cmd->def, EXPR_KIND_GENERATED_COLUMN, NULL,
 									 InvalidOid, -1);
 	const char *row = mg_text_expr(fp->target, cmd->def, EXPR_KIND_GENERATED_COLUMN, "new",
 								   InvalidOid, -1);
 	const char *name = makeObjectName(get_rel_name(fp->target), cmd->name, "generate");
-	const char *function =
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), name);
 
 	if (plain == NULL || row == NULL || mg_column_form(fp->target, cmd->name).attinhcount > 0)
 	{
@@ -190,41 +178,35 @@ mg_advise_stored_expression(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 	mg_say_apart(fp, buf,
 				 "make it a plain column that a trigger computes, and compute the rows that are "
 				 "there in batches");
-	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
-		   quote_literal_cstr(
-			   psprintf("BEGIN new.%s := %s; RETURN new; END", mg_text_field(cmd->name), row)));
+	mg_sql_trigger_function(buf, fp->target, name, mg_text_field(cmd->name), row);
 	mg_sql(buf, "BEGIN");
 	mg_sql(buf, "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION", mg_target(fp), column);
-	mg_sql(buf,
-		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-		   quote_identifier(name), table, function);
+	mg_sql_trigger(buf, fp->target, name);
 	mg_sql(buf, "COMMIT");
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", column, plain),
 					psprintf("%s IS DISTINCT FROM (%s)", column, plain));
+}
+
+static void
+mg_advise_one_expression(MgFootprint *fp, MgFinding *finding pg_attribute_unused(), StringInfo buf,
+						 Node *node)
+{
+	AlterTableCmd *cmd = mg_subcommand(fp, node);
+
+	if (cmd == NULL || cmd->name == NULL)
+		return;
+	if (mg_is_virtual(fp->target, cmd->name))
+		mg_say(buf,
+			   "Rows are read because of the NOT NULL and CHECK constraints of %s: drop those "
+			   "before, and add them again NOT VALID after.",
+			   mg_qualified_name(fp->target));
+	else
+		mg_advise_stored_expression(fp, buf, cmd);
 }
 
 /* SET EXPRESSION. */
 char *
 mg_advise_set_expression(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	foreach(lc, mg_nodes(finding))
-	{
-		AlterTableCmd *cmd = mg_subcommand(fp, lfirst(lc));
-
-		if (cmd == NULL || cmd->name == NULL)
-			continue;
-		if (mg_is_virtual(fp->target, cmd->name))
-			mg_say(&buf,
-				   "Rows are read because of the NOT NULL and CHECK constraints of %s: drop those "
-				   "before, and add them again NOT VALID after.",
-				   mg_qualified_name(fp->target));
-		else
-			mg_advise_stored_expression(fp, &buf, cmd);
-	}
-	return buf.data;
+	return mg_advise_nodes(fp, finding, mg_advise_one_expression);
 }

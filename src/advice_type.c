@@ -183,16 +183,10 @@ mg_can_add_columns(Oid relid)
 /* The trigger that keeps the new column in step, and the backfill. */
 static void
 mg_sql_sync(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd, const char *fresh,
-			const char *trigger, const char *function)
+			const char *trigger)
 {
-	const char *table = mg_qualified_name(fp->target);
-
-	mg_sql(buf, "CREATE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS %s", function,
-		   quote_literal_cstr(psprintf("BEGIN new.%s := %s; RETURN new; END", fresh,
-									   mg_text_using_expr(fp, cmd, "new"))));
-	mg_sql(buf,
-		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-		   trigger, table, function);
+	mg_sql_trigger_function(buf, fp->target, trigger, fresh, mg_text_using_expr(fp, cmd, "new"));
+	mg_sql_trigger(buf, fp->target, trigger);
 	mg_sql_backfill(buf, fp->target, psprintf("%s = %s", fresh, mg_text_using_expr(fp, cmd, NULL)),
 					castNode(ColumnDef, cmd->def)->raw_default
 						? psprintf("%s IS NULL", fresh)
@@ -217,8 +211,6 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 	const char *old = quote_identifier(mg_free_column(fp->target, cmd->name, "old"));
 	const char *belongings = mg_text_belongings(fp, cmd);
 	const char *trigger = makeObjectName(get_rel_name(fp->target), cmd->name, "sync");
-	const char *function =
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(fp->target)), trigger);
 
 	if (!mg_can_add_columns(fp->target))
 	{
@@ -235,7 +227,7 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 	}
 	mg_say_apart(fp, buf, "let a new column take the place of the old one");
 	mg_sql(buf, "ALTER TABLE %s ADD COLUMN %s %s", table, fresh, type);
-	mg_sql_sync(fp, buf, cmd, fresh, quote_identifier(trigger), function);
+	mg_sql_sync(fp, buf, cmd, fresh, trigger);
 	if (base)
 		mg_sql_domain_check(fp, buf, def->typeName, name);
 	if (*belongings)
@@ -244,37 +236,34 @@ mg_sql_swap(MgFootprint *fp, StringInfo buf, AlterTableCmd *cmd)
 	mg_sql(buf, "ALTER TABLE %s RENAME COLUMN %s TO %s", table, column, old);
 	mg_sql(buf, "ALTER TABLE %s RENAME COLUMN %s TO %s", table, fresh, column);
 	mg_sql(buf, "DROP TRIGGER %s ON %s", quote_identifier(trigger), table);
-	mg_sql(buf, "DROP FUNCTION %s()", function);
+	mg_sql(buf, "DROP FUNCTION %s()", mg_trigger_function(fp->target, trigger));
 	mg_sql(buf, "COMMIT");
 	mg_say(buf, "When nothing uses the old column any more:");
 	mg_sql(buf, "ALTER TABLE %s DROP COLUMN %s", table, old);
 }
 
+static void
+mg_advise_one_type(MgFootprint *fp, MgFinding *finding pg_attribute_unused(), StringInfo buf,
+				   Node *node)
+{
+	AlterTableCmd *cmd = mg_subcommand(fp, node);
+
+	if (cmd == NULL || cmd->subtype != AT_AlterColumnType)
+		return;
+	if (mg_depends_on_timezone(fp, cmd))
+		mg_say(buf, "If the values are meant as UTC, SET TimeZone = 'UTC' before the statement, "
+					"and the table is not rewritten.");
+	if (mg_only_checks(fp, cmd))
+	{
+		mg_say_apart(fp, buf, "a CHECK asks the same of the values as the domain does");
+		mg_sql_domain_check(fp, buf, castNode(ColumnDef, cmd->def)->typeName, cmd->name);
+	}
+	else
+		mg_sql_swap(fp, buf, cmd);
+}
+
 char *
 mg_advise_alter_column_type(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	foreach(lc, mg_nodes(finding))
-	{
-		AlterTableCmd *cmd = mg_subcommand(fp, lfirst(lc));
-
-		if (cmd == NULL || cmd->subtype != AT_AlterColumnType)
-			continue;
-		if (mg_depends_on_timezone(fp, cmd))
-			mg_say(&buf,
-				   "If the values are meant as UTC, SET TimeZone = 'UTC' before the statement, "
-				   "and the table is not rewritten.");
-		if (mg_only_checks(fp, cmd))
-		{
-			mg_say_apart(fp, &buf, "a CHECK asks the same of the values as the domain does");
-			mg_sql_domain_check(fp, &buf, castNode(ColumnDef, cmd->def)->typeName, cmd->name);
-			continue;
-		}
-		mg_sql_swap(fp, &buf, cmd);
-	}
-	return buf.data;
+	return mg_advise_nodes(fp, finding, mg_advise_one_type);
 }
