@@ -16,8 +16,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  mg_node mg_fixture mg_psql mg_value mg_refused mg_passes mg_errors
-  mg_warnings mg_session mg_tell mg_close);
+  mg_node mg_conf mg_fixture mg_app mg_contents mg_quiet mg_psql mg_value
+  mg_refused mg_passes mg_errors mg_warnings mg_session mg_tell mg_close);
 
 # Every session of a test ends within this time, or the test fails.
 my $limit = 120;
@@ -39,21 +39,44 @@ migration_guard.warn_size = -1
 migration_guard.block_size = -1
 EOM
 
-# A running server.  Options: preload => value of shared_preload_libraries,
-# conf => further lines, new => options of PostgreSQL::Test::Cluster->new.
+# A running server.  Options: those of mg_conf, and new => options of
+# PostgreSQL::Test::Cluster->new.
 sub mg_node
 {
 	my ($name, %opt) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name, %{ $opt{new} || {} });
 
 	$node->init;
+	mg_conf($node, %opt);
+	$node->start;
+	return $node;
+}
+
+# The settings of such a server.  Options: preload => value of
+# shared_preload_libraries, conf => further lines.
+sub mg_conf
+{
+	my ($node, %opt) = @_;
+
 	$node->append_conf('postgresql.conf', $thresholds);
 	$node->append_conf('postgresql.conf',
 		"shared_preload_libraries = '$opt{preload}'")
 	  if $opt{preload};
 	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
-	$node->start;
-	return $node;
+	return;
+}
+
+# Nothing in the log of the servers, under one name, tells of a crash or of
+# what only a mistake in C does.
+sub mg_quiet
+{
+	my ($name, @nodes) = @_;
+
+	unlike(
+		join('', map { slurp_file($_->logfile) } @nodes),
+		qr/TRAP:|cache lookup failed|leak(ed)?:|could not open relation|PANIC|terminated by signal/,
+		"$name had nothing to complain about");
+	return;
 }
 
 # The tables most tests work on.  big, its child tables and the partitions of
@@ -83,6 +106,60 @@ ANALYZE public.big, public.medium, public.small, public.ref, public.parted;
 EOM
 	die "fixture failed:\n$res->{err}" if mg_errors($res);
 	return;
+}
+
+# What an application has that comes back from a dump, or moves to another
+# server: a database with the guard, settings and rights of its own, and more
+# kinds of objects than the fixture.
+sub mg_app
+{
+	my ($node) = @_;
+
+	mg_value($node, 'postgres', <<'EOM');
+CREATE ROLE owner LOGIN;
+CREATE ROLE deployer LOGIN;
+CREATE ROLE keeper LOGIN;
+CREATE DATABASE app TEMPLATE template0 OWNER owner;
+GRANT SET ON PARAMETER migration_guard.override TO deployer;
+ALTER ROLE deployer SET migration_guard.rules = 'create_index=warn, cluster=off';
+ALTER DATABASE app SET migration_guard.warn_rows = 150;
+ALTER ROLE deployer IN DATABASE app SET migration_guard.mode = 'warn';
+EOM
+	mg_value($node, 'app', <<'EOM');
+CREATE EXTENSION migration_guard;
+GRANT EXECUTE ON FUNCTION migration_guard.stats_reset() TO keeper;
+GRANT ALL ON SCHEMA public TO owner;
+EOM
+	mg_fixture($node, 'app', 'owner');
+	mg_value($node, 'app', <<'EOM');
+SET migration_guard.mode = 'off';
+SET SESSION AUTHORIZATION owner;
+ALTER TABLE big ADD UNIQUE (a), ADD CHECK (a > 0), ADD CONSTRAINT later CHECK (a < 99999) NOT VALID;
+CREATE INDEX big_b ON big (lower(b)) WHERE a > 10;
+CREATE INDEX parted_v ON parted (v);
+CREATE UNIQUE INDEX parted_id ON parted (id);
+CREATE MATERIALIZED VIEW many AS SELECT * FROM big;
+CREATE UNIQUE INDEX many_id ON many (id);
+EOM
+	return;
+}
+
+# The rows, indexes and constraints of it, as far as they could be lost.  NOT
+# NULL constraints are left out if a major has them that another has not.
+sub mg_contents
+{
+	my ($node, $db, $across) = @_;
+	my $which = $across ? "AND contype <> 'n'" : '';
+
+	return mg_value($node, $db, <<EOM);
+SELECT format('%s %s', count(*), sum(a)) FROM big;
+SELECT format('%s %s', count(*), sum(id)) FROM parted;
+SELECT count(*) FROM many;
+SELECT indexrelid::regclass, indisvalid FROM pg_index
+	WHERE indrelid >= 16384 AND indrelid::regclass::text !~ '^pg_toast' ORDER BY indexrelid::regclass::text COLLATE "C";
+SELECT conrelid::regclass, conname, contype, convalidated FROM pg_constraint
+	WHERE conrelid >= 16384 $which ORDER BY conrelid::regclass::text COLLATE "C", conname;
+EOM
 }
 
 # Run SQL in a fresh session.  Options: user, app (application_name),
