@@ -89,7 +89,8 @@ mg_sql_trigger(StringInfo buf, Oid relid, const char *trigger)
 {
 	mg_sql(buf,
 		   "CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-		   quote_identifier(trigger), mg_qualified_name(relid), mg_trigger_function(relid, trigger));
+		   quote_identifier(trigger), mg_qualified_name(relid),
+		   mg_trigger_function(relid, trigger));
 }
 
 /* The nodes that asked for the work of a finding, each once. */

@@ -51,31 +51,19 @@ mg_sql_check(MgFootprint *fp, StringInfo buf, MgConstraint *item, List **taken)
 	const char *text = mg_text_check(fp, fp->target, item->con);
 
 	if (text)
-		mg_sql(buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s)%s NOT VALID", mg_target(fp), name,
-			   text, item->con->is_no_inherit ? " NO INHERIT" : "");
-	else
-		mg_say(buf, "Add the constraint with NOT VALID, named %s.", name);
+	{
+		mg_sql_constraint(buf, mg_target(fp), name,
+						  psprintf("CHECK (%s)%s", text,
+								   item->con->is_no_inherit ? " NO INHERIT" : ""));
+		return;
+	}
+	mg_say(buf, "Add the constraint with NOT VALID, named %s.", name);
 	mg_sql(buf, "ALTER TABLE %s VALIDATE CONSTRAINT %s", mg_target(fp), name);
 }
 
-char *
-mg_advise_add_check(MgFootprint *fp, MgFinding *finding)
-{
-	StringInfoData buf;
-	List *taken = NIL;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf,
-				 "add it NOT VALID and validate it later, which blocks neither reads nor writes");
-	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
-		mg_sql_check(fp, &buf, lfirst(lc), &taken);
-	return buf.data;
-}
-
-char *
-mg_advise_add_column_check(MgFootprint *fp, MgFinding *finding)
+/* how: what is to be done; their columns are added before if they are new. */
+static char *
+mg_advise_checks(MgFootprint *fp, MgFinding *finding, const char *how)
 {
 	StringInfoData buf;
 	List *taken = NIL;
@@ -84,18 +72,32 @@ mg_advise_add_column_check(MgFootprint *fp, MgFinding *finding)
 
 	initStringInfo(&buf);
 	mg_say_rest(fp, &buf);
-	mg_say_apart(fp, &buf,
-				 "add the column first, then the constraint NOT VALID, and validate it later");
+	mg_say_apart(fp, &buf, how);
 	foreach(lc, mg_constraints(fp, finding, CONSTR_CHECK))
 	{
 		MgConstraint *item = lfirst(lc);
 
-		if (item->node != last)
+		if (item->column && item->node != last)
 			mg_sql_add_column(fp, &buf, finding, item->node, true);
 		last = item->node;
 		mg_sql_check(fp, &buf, item, &taken);
 	}
 	return buf.data;
+}
+
+char *
+mg_advise_add_check(MgFootprint *fp, MgFinding *finding)
+{
+	return mg_advise_checks(
+		fp, finding,
+		"add it NOT VALID and validate it later, which blocks neither reads nor writes");
+}
+
+char *
+mg_advise_add_column_check(MgFootprint *fp, MgFinding *finding)
+{
+	return mg_advise_checks(
+		fp, finding, "add the column first, then the constraint NOT VALID, and validate it later");
 }
 
 /* ------------------------------------------------------------------------

@@ -168,13 +168,8 @@ PG_FUNCTION_INFO_V1(mg_audit_rewrite);
 Datum
 mg_audit_rewrite(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *trigger;
+	EventTriggerData *trigger = mg_event(fcinfo, "audit_rewrite");
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR, errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("migration_guard.audit_rewrite() can only be called as an event trigger"));
-
-	trigger = (EventTriggerData *) fcinfo->context;
 	if (mg_mode != MG_MODE_OFF && strcmp(trigger->event, "table_rewrite") == 0 &&
 		mg_announced != NULL && mg_announced->judged)
 		mg_audit(trigger->parsetree);

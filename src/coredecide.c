@@ -251,8 +251,14 @@ mg_decide(MgFootprint *fp, Oid relid, MgAttemptFn fn, void *arg, MgProblem **pro
  * that has not run yet.
  */
 static bool
-mg_decision_failed(MgFootprint *fp, MgProblem *problem)
+mg_decision_failed(MgFootprint *fp, MgProblem *problem, bool is_virtual)
 {
+	/* what cannot be virtual cannot be so later either */
+	if (is_virtual && problem->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED)
+	{
+		fp->problem = problem;
+		return true;
+	}
 	if ((fp->script && fp->script->changed) || problem->by_function ||
 		problem->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
 		ERRCODE_TO_CATEGORY(problem->sqlerrcode) != MAKE_SQLSTATE('4', '2', '0', '0', '0'))
@@ -305,13 +311,8 @@ mg_decide_new_column(MgFootprint *fp, Oid relid, ColumnDef *def)
 
 	if (!mg_decide(fp, relid, mg_decide_column, &decision, &problem))
 	{
-		if (mg_decision_failed(fp, problem))
+		if (mg_decision_failed(fp, problem, column->is_virtual))
 			return NULL;
-		if (column->is_virtual && problem->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED)
-		{
-			fp->problem = problem;
-			return NULL;
-		}
 		column->rewrite = !column->is_virtual;
 		column->why = psprintf("column \"%s\" cannot be analyzed now (%s), so a rewrite is assumed",
 							   def->colname, problem->message);
@@ -465,13 +466,8 @@ mg_decide_type_change(MgFootprint *fp, Oid relid, AlterTableCmd *cmd)
 	ReleaseSysCache(tuple);
 	if (!ok)
 	{
-		if (mg_decision_failed(fp, problem))
+		if (mg_decision_failed(fp, problem, retyped->is_virtual))
 			return NULL;
-		if (retyped->is_virtual && problem->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED)
-		{
-			fp->problem = problem;
-			return NULL;
-		}
 		retyped->rewrite = !retyped->is_virtual;
 	}
 	else if (decision.no_cast)

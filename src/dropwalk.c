@@ -51,15 +51,7 @@ typedef struct MgDoomedSlot
 #define SH_KEY key
 #define SH_HASH_KEY(tb, k) (((uint32) (k).objid * 2654435761u) ^ (uint32) (k).classid)
 #define SH_EQUAL(tb, a, b) ((a).objid == (b).objid && (a).classid == (b).classid)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#pragma GCC diagnostic ignored "-Wsign-compare"
-#pragma GCC diagnostic ignored "-Wunused-function"
-#include "lib/simplehash.h"
-#pragma GCC diagnostic pop
+#include "mg_simplehash.h"
 
 static void mg_doom(MgDrop *drop, const ObjectAddress *object, int flags, MgDropStack *stack);
 

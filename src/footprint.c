@@ -80,15 +80,7 @@ typedef struct MgEffectSlot
 #define SH_KEY relid
 #define SH_HASH_KEY(tb, key) ((uint32) (key) *2654435761u)
 #define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#pragma GCC diagnostic ignored "-Wsign-compare"
-#pragma GCC diagnostic ignored "-Wunused-function"
-#include "lib/simplehash.h"
-#pragma GCC diagnostic pop
+#include "mg_simplehash.h"
 
 /*
  * Does the guard have an analysis for this kind of statement?  The first

@@ -213,6 +213,32 @@ mg_alter_drop_expression(MgAlter *cx, AlterTableCmd *cmd)
 				   "ALTER TABLE / DROP EXPRESSION is not supported for virtual generated columns");
 }
 
+/*
+ * May a column be dropped, or its type be altered, as the action says?  If
+ * not, records core's own error.
+ */
+bool
+mg_column_is_own(MgAlter *cx, const FormData_pg_attribute *att, const char *action)
+{
+	const char *name = NameStr(att->attname);
+
+	if (att->attnum <= 0)
+		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot %s system column \"%s\"", action,
+				   name);
+	else if (att->attinhcount > 0)
+		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot %s inherited column \"%s\"",
+				   action, name);
+	else if (cx->relkind == RELKIND_PARTITIONED_TABLE &&
+			 mg_in_partition_key(cx->relid, att->attnum))
+		mg_problem(
+			cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
+			"cannot %s column \"%s\" because it is part of the partition key of relation \"%s\"",
+			action, name, get_rel_name(cx->relid));
+	else
+		return true;
+	return false;
+}
+
 /* DROP COLUMN. */
 void
 mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
@@ -229,18 +255,7 @@ mg_alter_drop_column(MgAlter *cx, AlterTableCmd *cmd)
 			mg_column(cx, cx->relid, cmd->name);
 		return;
 	}
-	if (att.attnum <= 0)
-		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot drop system column \"%s\"",
-				   cmd->name);
-	else if (att.attinhcount > 0)
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot drop inherited column \"%s\"",
-				   cmd->name);
-	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
-		mg_problem(
-			cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-			"cannot drop column \"%s\" because it is part of the partition key of relation \"%s\"",
-			cmd->name, get_rel_name(cx->relid));
-	else
+	if (mg_column_is_own(cx, &att, "drop"))
 	{
 		/* columns of children may depend on each other's objects, so all go together */
 		mg_drop_column_tree(cx, cx->relid, cmd, &named);

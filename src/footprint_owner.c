@@ -11,6 +11,24 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_shdepend.h"
 
+/* What gets the new owner of a relation along with it. */
+void
+mg_owner_goes_along(MgFootprint *fp, Oid relid, char relkind, LOCKMODE lockmode)
+{
+	ListCell *lc;
+
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_MATVIEW ||
+		relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		foreach(lc, mg_index_list(relid))
+			mg_effect(fp, lfirst_oid(lc), lockmode, MG_ROLE_INDEX,
+					  "the index changes its owner with the table");
+	}
+	foreach(lc, getOwnedSequences(relid))
+		mg_effect(fp, lfirst_oid(lc), lockmode, MG_ROLE_OTHER,
+				  "the sequence changes its owner with the table");
+}
+
 /*
  * The locks that giving a relation away takes; if the owner really changes,
  * indexes and owned sequences go along.  Follows ATExecChangeOwner().
@@ -20,25 +38,14 @@ mg_give_away(MgFootprint *fp, Oid relid, Oid newowner, MgRole role)
 {
 	Form_pg_class form = mg_class_form(relid);
 	bool changes;
-	ListCell *lc;
 
 	if (form == NULL)
 		return;
 	changes = form->relowner != newowner;
 	mg_effect(fp, relid, AccessExclusiveLock, role,
 			  changes ? "its owner changes; no rows are read" : "the owner stays the same");
-	if (!changes)
-		return;
-	if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW ||
-		form->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		foreach(lc, mg_index_list(relid))
-			mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_INDEX,
-					  "the index changes its owner with the table");
-	}
-	foreach(lc, getOwnedSequences(relid))
-		mg_effect(fp, lfirst_oid(lc), AccessExclusiveLock, MG_ROLE_OTHER,
-				  "the sequence changes its owner with the table");
+	if (changes)
+		mg_owner_goes_along(fp, relid, form->relkind, AccessExclusiveLock);
 }
 
 /* OWNER TO of a type: a composite one has a relation.  Follows AlterTypeOwner(). */

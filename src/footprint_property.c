@@ -31,7 +31,6 @@ mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 {
 	Oid newowner = mg_resolve_role(cx->fp, cmd->newowner);
 	Form_pg_class form = mg_class_form(cx->relid);
-	ListCell *lc;
 
 	if (form == NULL || cx->fp->problem)
 		return;
@@ -41,32 +40,26 @@ mg_alter_owner(MgAlter *cx, AlterTableCmd *cmd)
 				"the owner stays the same");
 		return;
 	}
-	if (cx->relkind == RELKIND_RELATION || cx->relkind == RELKIND_MATVIEW ||
-		cx->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		foreach(lc, mg_index_list(cx->relid))
-			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_INDEX,
-					  "the index changes its owner with the table");
-	}
-	if (cx->relkind == RELKIND_RELATION || cx->relkind == RELKIND_PARTITIONED_TABLE ||
-		cx->relkind == RELKIND_FOREIGN_TABLE)
-	{
-		foreach(lc, getOwnedSequences(cx->relid))
-			mg_effect(cx->fp, lfirst_oid(lc), cx->lockmode, MG_ROLE_OTHER,
-					  "the sequence changes its owner with the table");
-	}
+	mg_owner_goes_along(cx->fp, cx->relid, cx->relkind, cx->lockmode);
+}
+
+/* An index that the subcommand names. */
+static Oid
+mg_named_index(MgAlter *cx, const char *name)
+{
+	Oid index = get_relname_relid(name, get_rel_namespace(cx->relid));
+
+	if (!OidIsValid(index) && cx->fp->script == NULL)
+		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
+				   name, get_rel_name(cx->relid));
+	return index;
 }
 
 /* CLUSTER ON: the index is locked like the table. */
 void
 mg_alter_cluster_on(MgAlter *cx, AlterTableCmd *cmd)
 {
-	Oid index = get_relname_relid(cmd->name, get_rel_namespace(cx->relid));
-
-	if (!OidIsValid(index) && cx->fp->script == NULL)
-		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
-				   cmd->name, get_rel_name(cx->relid));
-	mg_effect(cx->fp, index, cx->lockmode, MG_ROLE_INDEX, NULL);
+	mg_effect(cx->fp, mg_named_index(cx, cmd->name), cx->lockmode, MG_ROLE_INDEX, NULL);
 }
 
 /* SET LOGGED, SET UNLOGGED: a rewrite, owned sequences included, unless nothing changes. */
@@ -189,15 +182,9 @@ void
 mg_alter_replica_identity(MgAlter *cx, AlterTableCmd *cmd)
 {
 	ReplicaIdentityStmt *stmt = castNode(ReplicaIdentityStmt, cmd->def);
-	Oid index;
 
-	if (stmt->identity_type != REPLICA_IDENTITY_INDEX)
-		return;
-	index = get_relname_relid(stmt->name, get_rel_namespace(cx->relid));
-	if (!OidIsValid(index) && cx->fp->script == NULL)
-		mg_problem(cx->fp, ERRCODE_UNDEFINED_OBJECT, "index \"%s\" for table \"%s\" does not exist",
-				   stmt->name, get_rel_name(cx->relid));
-	mg_effect(cx->fp, index, ShareLock, MG_ROLE_INDEX, NULL);
+	if (stmt->identity_type == REPLICA_IDENTITY_INDEX)
+		mg_effect(cx->fp, mg_named_index(cx, stmt->name), ShareLock, MG_ROLE_INDEX, NULL);
 }
 
 /*

@@ -140,6 +140,15 @@ mg_check_publishable(MgPublish *cx, Oid relid)
 	cx->fp->problem->detail = detail;
 }
 
+static void
+mg_check_all_publishable(MgPublish *cx)
+{
+	ListCell *lc;
+
+	foreach(lc, cx->relids)
+		mg_check_publishable(cx, lfirst_oid(lc));
+}
+
 /* ------------------------------------------------------------------------
  * CREATE PUBLICATION
  * ------------------------------------------------------------------------ */
@@ -153,7 +162,6 @@ mg_footprint_create_publication(MgFootprint *fp, Node *node)
 					.name = stmt->pubname,
 					.objects = stmt->pubobjects,
 					.except = stmt->for_all_tables};
-	ListCell *lc;
 
 	if (!mg_allowed(DatabaseRelationId, MyDatabaseId, ACL_CREATE))
 		mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for database %s",
@@ -168,8 +176,7 @@ mg_footprint_create_publication(MgFootprint *fp, Node *node)
 							"must be superuser to create FOR TABLES IN SCHEMA publication") ||
 		!mg_publish_tables(&cx, false))
 		return;
-	foreach(lc, cx.relids)
-		mg_check_publishable(&cx, lfirst_oid(lc));
+	mg_check_all_publishable(&cx);
 }
 
 /* ------------------------------------------------------------------------
@@ -281,9 +288,7 @@ mg_publication_set(MgPublish *cx)
 
 	if (!mg_publish_tables(cx, false))
 		return;
-	foreach(lc, cx->relids)
-		mg_check_publishable(cx, lfirst_oid(lc));
-
+	mg_check_all_publishable(cx);
 	foreach(lc, mg_rows(PublicationRelRelationId, PublicationRelPrpubidIndexId,
 						Anum_pg_publication_rel_prpubid, cx->pubid))
 	{

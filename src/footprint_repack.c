@@ -399,7 +399,6 @@ mg_repack_named(MgRepack *cx, Oid relid)
 	MgClusterRequest *request = cx->request;
 	bool partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	Oid index = InvalidOid;
-	int code;
 
 	if (isOtherTempNamespace(get_rel_namespace(relid)))
 		mg_problem(fp, ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -408,21 +407,9 @@ mg_repack_named(MgRepack *cx, Oid relid)
 		return;
 	if (request->using_index)
 	{
-		const char *obstacle;
-
-		index = request->indexname ? get_relname_relid(request->indexname, get_rel_namespace(relid))
-								   : mg_clustered_index(relid);
+		index = mg_cluster_index(fp, request, relid);
 		if (!OidIsValid(index))
-		{
-			mg_cluster_no_index(fp, request, relid);
 			return;
-		}
-		obstacle = mg_cluster_obstacle(relid, index, &code);
-		if (obstacle)
-		{
-			mg_problem(fp, code, "%s", obstacle);
-			return;
-		}
 	}
 	if (partitioned)
 		mg_repack_partitions(cx, relid, index);

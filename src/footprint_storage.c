@@ -56,7 +56,7 @@ mg_set_order(MgEffect *eff, Oid index)
 }
 
 /* Core's words for an index that a table cannot be clustered on, or NULL. */
-const char *
+static const char *
 mg_cluster_obstacle(Oid relid, Oid index, int *code)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
@@ -190,7 +190,7 @@ mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name)
 }
 
 /* No such index: core refuses, unless an earlier statement of a script makes it. */
-void
+static void
 mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid)
 {
 	if (fp->script && (fp->script->names != NIL || mg_script_alters(fp->script, relid)))
@@ -209,6 +209,27 @@ mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid)
 				   request->relation->relname);
 }
 
+/* The index that gives the order of the rows.  InvalidOid: none that does, and that is dealt with. */
+Oid
+mg_cluster_index(MgFootprint *fp, MgClusterRequest *request, Oid relid)
+{
+	Oid index = request->indexname ? get_relname_relid(request->indexname, get_rel_namespace(relid))
+								   : mg_clustered_index(relid);
+	const char *obstacle;
+	int code;
+
+	if (!OidIsValid(index))
+	{
+		mg_cluster_no_index(fp, request, relid);
+		return InvalidOid;
+	}
+	obstacle = mg_cluster_obstacle(relid, index, &code);
+	if (obstacle == NULL)
+		return index;
+	mg_problem(fp, code, "%s", obstacle);
+	return InvalidOid;
+}
+
 /*
  * CLUSTER, and REPACK.  node: a ClusterStmt, from 19 on a RepackStmt.  Follows
  * cluster() of cluster.c.
@@ -221,8 +242,6 @@ mg_footprint_cluster(MgFootprint *fp, Node *node)
 	Oid relid;
 	Oid index;
 	char relkind;
-	const char *obstacle;
-	int code;
 
 	mg_cluster_request(node, request);
 	if (request->repack)
@@ -246,19 +265,10 @@ mg_footprint_cluster(MgFootprint *fp, Node *node)
 	if (!mg_cluster_permitted(fp, relid, relkind, request->relation->relname))
 		return;
 
-	if (request->indexname)
-		index = get_relname_relid(request->indexname, get_rel_namespace(relid));
-	else
-		index = mg_clustered_index(relid);
+	index = mg_cluster_index(fp, request, relid);
 	if (!OidIsValid(index))
-	{
-		mg_cluster_no_index(fp, request, relid);
 		return;
-	}
-	obstacle = mg_cluster_obstacle(relid, index, &code);
-	if (obstacle)
-		mg_problem(fp, code, "%s", obstacle);
-	else if (relkind == RELKIND_PARTITIONED_TABLE)
+	if (relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		fp->no_block = true;
 		mg_cluster_partitions(fp, request, relid, index);

@@ -15,16 +15,13 @@ mg_footprint_drop(MgFootprint *fp, Node *node)
 {
 	DropStmt *stmt = castNode(DropStmt, node);
 
+	if (mg_is_relation_type(stmt->removeType))
+	{
+		mg_drop_relations(fp, stmt);
+		return;
+	}
 	switch (stmt->removeType)
 	{
-		case OBJECT_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_SEQUENCE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_FOREIGN_TABLE:
-			mg_drop_relations(fp, stmt);
-			break;
 		case OBJECT_POLICY:
 		case OBJECT_PUBLICATION:
 		case OBJECT_RULE:
@@ -43,29 +40,15 @@ void
 mg_footprint_rename(MgFootprint *fp, Node *node)
 {
 	RenameStmt *stmt = castNode(RenameStmt, node);
+	ObjectType type = stmt->renameType;
 
-	switch (stmt->renameType)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_SEQUENCE:
-		case OBJECT_FOREIGN_TABLE:
-		case OBJECT_COLUMN:
-		case OBJECT_ATTRIBUTE:
-		case OBJECT_TABCONSTRAINT:
-			mg_rename_in_relation(fp, stmt);
-			break;
-		case OBJECT_POLICY:
-		case OBJECT_RULE:
-		case OBJECT_TRIGGER:
-			mg_footprint_rename_of_relation(fp, stmt);
-			break;
-		default:
-			mg_rename_others(fp, stmt);
-			break;
-	}
+	if (mg_is_relation_type(type) || type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE ||
+		type == OBJECT_TABCONSTRAINT)
+		mg_rename_in_relation(fp, stmt);
+	else if (type == OBJECT_POLICY || type == OBJECT_RULE || type == OBJECT_TRIGGER)
+		mg_footprint_rename_of_relation(fp, stmt);
+	else
+		mg_rename_others(fp, stmt);
 }
 
 /*

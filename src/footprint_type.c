@@ -76,19 +76,10 @@ mg_type_allowed(MgAlter *cx, AlterTableCmd *cmd)
 	memcpy(&att, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
 	ReleaseSysCache(tuple);
 
-	if (att.attnum <= 0)
-		mg_problem(cx->fp, ERRCODE_FEATURE_NOT_SUPPORTED, "cannot alter system column \"%s\"",
-				   cmd->name);
-	else if (att.attinhcount > 0)
-		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION, "cannot alter inherited column \"%s\"",
-				   cmd->name);
-	else if (cx->relkind == RELKIND_PARTITIONED_TABLE && mg_in_partition_key(cx->relid, att.attnum))
-		mg_problem(
-			cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
-			"cannot alter column \"%s\" because it is part of the partition key of relation \"%s\"",
-			cmd->name, get_rel_name(cx->relid));
-	else if (!cx->recurse && has_subclass(cx->relid) &&
-			 find_inheritance_children(cx->relid, NoLock) != NIL)
+	if (!mg_column_is_own(cx, &att, "alter"))
+		return false;
+	if (!cx->recurse && has_subclass(cx->relid) &&
+		find_inheritance_children(cx->relid, NoLock) != NIL)
 		mg_problem(cx->fp, ERRCODE_INVALID_TABLE_DEFINITION,
 				   "type of inherited column \"%s\" must be changed in child tables too",
 				   cmd->name);

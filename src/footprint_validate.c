@@ -93,6 +93,24 @@ mg_validate_added_constraint(MgAlter *cx, Constraint *con, AlterTableCmd *cmd)
 	}
 }
 
+/* A foreign key of the table, or one of a partition: that is locked like the table. */
+static void
+mg_lock_referencing(MgAlter *cx, Form_pg_constraint form)
+{
+	mg_effect(cx->fp, form->conrelid, cx->lockmode,
+			  form->conrelid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD, NULL);
+}
+
+/* Its rows are read, unless it is of a partitioned table or stands for a partition of confrelid. */
+static void
+mg_read_referencing(MgAlter *cx, Form_pg_constraint form, Oid confrelid, MgCause cause, Node *node)
+{
+	MgTab *tab = mg_tab(cx, form->conrelid, MG_ROLE_CHILD);
+
+	if (tab->relkind == RELKIND_RELATION && form->confrelid == confrelid)
+		mg_validate_fkey(tab, confrelid, cause, node, pstrdup(NameStr(form->conname)), false);
+}
+
 /*
  * VALIDATE of a foreign key: that of the table, or those of its partitions
  * that are not valid yet.  Rows that stand for partitions of the referenced
@@ -102,15 +120,11 @@ static void
 mg_validate_fkey_row(MgAlter *cx, HeapTuple tuple, Oid confrelid, MgCause cause, Node *node)
 {
 	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-	MgTab *tab;
 	ListCell *lc;
 
 	check_stack_depth();
-	mg_effect(cx->fp, form->conrelid, cx->lockmode,
-			  form->conrelid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD, NULL);
-	tab = mg_tab(cx, form->conrelid, MG_ROLE_CHILD);
-	if (tab->relkind == RELKIND_RELATION && form->confrelid == confrelid)
-		mg_validate_fkey(tab, confrelid, cause, node, pstrdup(NameStr(form->conname)), false);
+	mg_lock_referencing(cx, form);
+	mg_read_referencing(cx, form, confrelid, cause, node);
 	foreach(lc, mg_derived_from(form->oid))
 	{
 		HeapTuple child = lfirst(lc);
@@ -224,8 +238,7 @@ mg_fkey_not_enforced(MgAlter *cx, HeapTuple tuple)
 	ListCell *lc;
 
 	check_stack_depth();
-	mg_effect(cx->fp, form->conrelid, cx->lockmode,
-			  form->conrelid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD, NULL);
+	mg_lock_referencing(cx, form);
 	if (mg_row_enforced(form))
 		mg_effect(cx->fp, form->confrelid, AccessExclusiveLock, MG_ROLE_PEER,
 				  psprintf("its triggers of foreign key \"%s\" are dropped",
@@ -239,20 +252,15 @@ static void
 mg_fkey_enforced(MgAlter *cx, HeapTuple tuple, Oid confrelid, Node *node)
 {
 	Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-	MgTab *tab;
 	ListCell *lc;
 
 	check_stack_depth();
-	mg_effect(cx->fp, form->conrelid, cx->lockmode,
-			  form->conrelid == cx->relid ? MG_ROLE_TARGET : MG_ROLE_CHILD, NULL);
+	mg_lock_referencing(cx, form);
 	if (mg_row_enforced(form))
 		return;
 	mg_effect(cx->fp, form->confrelid, ShareRowExclusiveLock, MG_ROLE_PEER,
 			  "the foreign key adds triggers to the table it references");
-	tab = mg_tab(cx, form->conrelid, MG_ROLE_CHILD);
-	if (tab->relkind == RELKIND_RELATION && form->confrelid == confrelid)
-		mg_validate_fkey(tab, confrelid, MG_CAUSE_ALTER_CONSTRAINT, node,
-						 pstrdup(NameStr(form->conname)), false);
+	mg_read_referencing(cx, form, confrelid, MG_CAUSE_ALTER_CONSTRAINT, node);
 	foreach(lc, mg_derived_from(form->oid))
 		mg_fkey_enforced(cx, lfirst(lc), confrelid, node);
 }

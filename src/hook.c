@@ -207,6 +207,16 @@ mg_guard_first(Node *stmt)
 	mg_guard(stmt, debug_query_string, mg_is_toplevel(stmt), mg_announcement_begin(stmt, parent));
 }
 
+/* The event that a handler, by its name, is called for. */
+EventTriggerData *
+mg_event(FunctionCallInfo fcinfo, const char *handler)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR, errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("migration_guard.%s() can only be called as an event trigger", handler));
+	return (EventTriggerData *) fcinfo->context;
+}
+
 PG_FUNCTION_INFO_V1(mg_guard_ddl);
 
 /*
@@ -216,13 +226,8 @@ PG_FUNCTION_INFO_V1(mg_guard_ddl);
 Datum
 mg_guard_ddl(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *trigger;
+	EventTriggerData *trigger = mg_event(fcinfo, "guard_ddl");
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR, errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("migration_guard.guard_ddl() can only be called as an event trigger"));
-
-	trigger = (EventTriggerData *) fcinfo->context;
 	if (mg_depth == 0 && strcmp(trigger->event, "ddl_command_start") == 0)
 	{
 		if (mg_is_covered(nodeTag(trigger->parsetree)) && mg_gate())

@@ -291,8 +291,7 @@ extern void mg_footprint_cluster(MgFootprint *fp,
 extern bool mg_cluster_permitted(MgFootprint *fp, Oid relid, char relkind, const char *name);
 extern Oid mg_clustered_index(Oid relid);
 extern void mg_set_order(MgEffect *eff, Oid index);
-extern const char *mg_cluster_obstacle(Oid relid, Oid index, int *code);
-extern void mg_cluster_no_index(MgFootprint *fp, MgClusterRequest *request, Oid relid);
+extern Oid mg_cluster_index(MgFootprint *fp, MgClusterRequest *request, Oid relid);
 /* footprint_repack.c */
 extern void mg_footprint_repack(MgFootprint *fp, MgClusterRequest *request);
 extern bool mg_cluster_options(MgFootprint *fp, MgClusterRequest *request);
@@ -631,5 +630,6 @@ extern void mg_announcement_end(MgAnnouncement *announcement);
  * hook.c
  * ------------------------------------------------------------------------ */
 extern void mg_hook_init(void);
+extern EventTriggerData *mg_event(FunctionCallInfo fcinfo, const char *handler);
 
 #endif /* MG_H */

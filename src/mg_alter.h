@@ -197,6 +197,8 @@ extern void mg_alter_drop_not_null(MgAlter *cx, AlterTableCmd *cmd);
 
 /* footprint_type.c */
 extern bool mg_in_partition_key(Oid relid, AttrNumber attnum);
+extern bool mg_column_is_own(MgAlter *cx, const FormData_pg_attribute *att,
+							 const char *action); /* footprint_column.c */
 extern void mg_alter_column_type(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_set_expression(MgAlter *cx, AlterTableCmd *cmd);
 extern void mg_alter_type_dependents(MgAlter *cx, bool expressions);

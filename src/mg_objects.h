@@ -74,9 +74,13 @@ extern List *mg_schema_relations(Oid nspid);
 
 extern const MgKind *mg_kind_by_type(ObjectType type);
 extern const MgKind *mg_kind_of(char relkind);
+extern bool mg_is_relation_type(ObjectType type);
 
 /* core's complaint about a relation of another kind than ALTER says; true: none */
 extern bool mg_alter_kind_fits(MgFootprint *fp, ObjectType type, char relkind, const char *name);
+
+/* footprint_owner.c: what gets the new owner of a relation along with it */
+extern void mg_owner_goes_along(MgFootprint *fp, Oid relid, char relkind, LOCKMODE lockmode);
 
 /* ------------------------------------------------------------------------
  * footprint_drop.c, footprint_rename.c

@@ -41,6 +41,13 @@ mg_kind_by_type(ObjectType type)
 	return NULL;
 }
 
+/* Is it a relation that DROP and RENAME of this type are about?  Not so that of a composite type. */
+bool
+mg_is_relation_type(ObjectType type)
+{
+	return type != OBJECT_TYPE && mg_kind_by_type(type) != NULL;
+}
+
 /* The kind that an existing relation is of. */
 const MgKind *
 mg_kind_of(char relkind)

@@ -136,30 +136,23 @@ mg_renamed_by(MgScript *script, RenameStmt *stmt)
 {
 	RangeVar *rv;
 
-	switch (stmt->renameType)
+	if (mg_is_relation_type(stmt->renameType))
+		mg_renamed(script, stmt->relation, NULL, stmt->newname);
+	else if (stmt->renameType == OBJECT_SCHEMA)
+		mg_renamed_schema(script, stmt->subname, stmt->newname);
+	else if (stmt->renameType == OBJECT_COLUMN)
 	{
-		case OBJECT_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_SEQUENCE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_FOREIGN_TABLE:
-			mg_renamed(script, stmt->relation, NULL, stmt->newname);
-			break;
-		case OBJECT_COLUMN:
-			if (OidIsValid(mg_script_resolve(script, stmt->relation)))
-				mg_script_add_column(script, mg_script_resolve(script, stmt->relation),
-									 stmt->newname);
-			break;
-		case OBJECT_SCHEMA:
-			mg_renamed_schema(script, stmt->subname, stmt->newname);
-			break;
-		default:
-			script->changed = true;
-			rv = mg_composite_name(script, stmt->renameType, stmt->object);
-			if (rv)
-				mg_renamed(script, rv, NULL, stmt->newname);
-			break;
+		Oid relid = mg_script_resolve(script, stmt->relation);
+
+		if (OidIsValid(relid))
+			mg_script_add_column(script, relid, stmt->newname);
+	}
+	else
+	{
+		script->changed = true;
+		rv = mg_composite_name(script, stmt->renameType, stmt->object);
+		if (rv)
+			mg_renamed(script, rv, NULL, stmt->newname);
 	}
 }
 
@@ -185,29 +178,20 @@ mg_dropped_by(MgScript *script, DropStmt *stmt)
 
 	foreach(lc, stmt->objects)
 	{
-		RangeVar *rv;
-
-		switch (stmt->removeType)
+		if (mg_is_relation_type(stmt->removeType))
 		{
-			case OBJECT_TABLE:
-			case OBJECT_INDEX:
-			case OBJECT_SEQUENCE:
-			case OBJECT_VIEW:
-			case OBJECT_MATVIEW:
-			case OBJECT_FOREIGN_TABLE:
-				if (list_length(lfirst_node(List, lc)) > 3)
-					continue;
-				rv = makeRangeVarFromNameList(lfirst_node(List, lc));
-				rv->schemaname = mg_script_schema_of(script, rv);
-				mg_unname(script, rv, mg_script_resolve(script, rv));
-				break;
-			case OBJECT_SCHEMA:
-				mg_dropped_schema(script, strVal(lfirst(lc)));
-				break;
-			default:
-				script->changed = true;
-				break;
+			RangeVar *rv;
+
+			if (list_length(lfirst_node(List, lc)) > 3)
+				continue;
+			rv = makeRangeVarFromNameList(lfirst_node(List, lc));
+			rv->schemaname = mg_script_schema_of(script, rv);
+			mg_unname(script, rv, mg_script_resolve(script, rv));
 		}
+		else if (stmt->removeType == OBJECT_SCHEMA)
+			mg_dropped_schema(script, strVal(lfirst(lc)));
+		else
+			script->changed = true;
 	}
 }
 
