@@ -182,7 +182,7 @@ mg_detour_index(MgDetour *detour, Oid index)
 	ListCell *lc;
 
 	/* foreign keys hold on to the index behind what they reference */
-	foreach(lc, mg_fkeys_to(relid))
+	foreach(lc, mg_fkey_rows_to(relid))
 	{
 		if (mg_constraint_of(lfirst(lc))->conindid == index)
 			return false;

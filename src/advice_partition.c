@@ -224,7 +224,7 @@ mg_sql_partition_fkeys(MgFootprint *fp, StringInfo buf, Oid partition)
 				names = list_append_unique(names, makeString(pstrdup(task->constraint)));
 		}
 	}
-	foreach(lc, mg_fkeys_of(fp->target))
+	foreach(lc, mg_fkey_rows_of(fp->target))
 	{
 		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 

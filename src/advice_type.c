@@ -107,7 +107,7 @@ mg_add_constraints_of(StringInfo buf, Oid relid, AttrNumber attnum)
 			mg_in_key(lfirst(lc), Anum_pg_constraint_conkey, attnum))
 			appendStringInfo(buf, ", constraint %s", quote_identifier(NameStr(form->conname)));
 	}
-	foreach(lc, mg_fkeys_to(relid))
+	foreach(lc, mg_fkey_rows_to(relid))
 	{
 		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 

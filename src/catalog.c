@@ -290,14 +290,14 @@ mg_only_fkeys(List *rows)
 }
 
 List *
-mg_fkeys_of(Oid relid)
+mg_fkey_rows_of(Oid relid)
 {
 	return mg_only_fkeys(mg_constraints_of(relid));
 }
 
 /* Core has no index for that question either. */
 List *
-mg_fkeys_to(Oid relid)
+mg_fkey_rows_to(Oid relid)
 {
 	return mg_only_fkeys(
 		mg_rows(ConstraintRelationId, InvalidOid, Anum_pg_constraint_confrelid, relid));

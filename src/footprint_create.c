@@ -249,11 +249,11 @@ mg_create_partition_indexes(MgFootprint *fp, CreateStmt *stmt, Oid parent)
 static void
 mg_create_partition_fkeys(MgFootprint *fp, Oid parent)
 {
-	List *fkeys = mg_fkeys_to(parent);
+	List *fkeys = mg_fkey_rows_to(parent);
 	List *referenced = NIL;
 	ListCell *lc;
 
-	foreach(lc, mg_fkeys_of(parent))
+	foreach(lc, mg_fkey_rows_of(parent))
 		referenced = list_append_unique_oid(referenced, mg_constraint_of(lfirst(lc))->confrelid);
 	foreach(lc, referenced)
 		mg_lock_referenced(fp, lfirst_oid(lc), ShareRowExclusiveLock,

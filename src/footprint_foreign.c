@@ -145,7 +145,7 @@ mg_fkey_find(MgFootprint *fp, Oid partition, const MgFkeyShape *shape, bool *val
 {
 	ListCell *lc;
 
-	foreach(lc, mg_fkeys_of(partition))
+	foreach(lc, mg_fkey_rows_of(partition))
 	{
 		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 		MgFkeyShape other;

@@ -320,8 +320,8 @@ mg_attach_fkey(MgAlter *cx, HeapTuple tuple, Oid relid, Node *node)
 static void
 mg_attach_fkeys(MgAlter *cx, Oid relid, Node *node)
 {
-	List *fkeys = mg_fkeys_of(cx->relid);
-	List *referencing = mg_fkeys_to(cx->relid);
+	List *fkeys = mg_fkey_rows_of(cx->relid);
+	List *referencing = mg_fkey_rows_to(cx->relid);
 	ListCell *lc;
 
 	foreach(lc, fkeys)
@@ -464,7 +464,7 @@ mg_alter_attach(MgAlter *cx, AlterTableCmd *cmd)
 static void
 mg_detach_fkeys_of(MgAlter *cx, Oid partition)
 {
-	List *fkeys = mg_fkeys_of(partition);
+	List *fkeys = mg_fkey_rows_of(partition);
 	ListCell *lc;
 
 	foreach(lc, fkeys)
@@ -508,7 +508,7 @@ mg_detach_fkeys_to(MgAlter *cx, Oid partition, Node *node, bool check_references
 {
 	ListCell *lc;
 
-	foreach(lc, mg_fkeys_to(partition))
+	foreach(lc, mg_fkey_rows_to(partition))
 	{
 		Form_pg_constraint form = mg_constraint_of(lfirst(lc));
 

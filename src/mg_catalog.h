@@ -62,8 +62,8 @@ extern List *mg_index_forms(Oid relid); /* of Form_pg_index, copies */
 /* The constraints of a table, of those its foreign keys, and those that reference it: List of
  * HeapTuple, copies. */
 extern List *mg_constraints_of(Oid relid);
-extern List *mg_fkeys_of(Oid relid);
-extern List *mg_fkeys_to(Oid relid);
+extern List *mg_fkey_rows_of(Oid relid);
+extern List *mg_fkey_rows_to(Oid relid);
 extern bool mg_among_constraints(List *rows, Oid constraint);
 
 /* the columns of fixed length of such a row */
