@@ -136,7 +136,7 @@ mg_column_fits(MgMerge *merge, const FormData_pg_attribute *above)
 static bool
 mg_columns_fit(MgMerge *merge)
 {
-	int natts = mg_column_count(merge->parent);
+	AttrNumber natts = mg_column_count(merge->parent);
 
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
@@ -240,7 +240,7 @@ mg_parent_constraint_fits(MgMerge *merge, HeapTuple above)
 static bool
 mg_no_more_columns(MgMerge *merge)
 {
-	int natts = mg_column_count(merge->child);
+	AttrNumber natts = mg_column_count(merge->child);
 
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
