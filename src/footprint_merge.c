@@ -14,7 +14,6 @@
 /* The two tables, and core's complaint. */
 typedef struct MgMerge
 {
-	MgFootprint *fp;
 	Oid child;
 	Oid parent;
 	bool partition; /* ATTACH, not INHERIT */
@@ -294,8 +293,7 @@ mg_merge_attempt(void *arg)
 bool
 mg_check_merge(MgFootprint *fp, Oid child, Oid parent)
 {
-	MgMerge merge = {.fp = fp,
-					 .child = child,
+	MgMerge merge = {.child = child,
 					 .parent = parent,
 					 .partition = get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE};
 

@@ -39,6 +39,8 @@ mg_operation(MgFootprint *fp, MgFinding *finding)
 
 	if (cmd && cmd->subtype == AT_SetUnLogged)
 		return "SET UNLOGGED on";
+	if (IsA(fp->stmt, ExplainStmt))
+		return "EXPLAIN ANALYZE of CREATE TABLE AS";
 	if (finding->rule->cause == MG_CAUSE_CREATE_TABLE_AS)
 		return OidIsValid(fp->target) ? "REFRESH MATERIALIZED VIEW CONCURRENTLY on" : fp->command;
 	return finding->rule->operation;

@@ -73,6 +73,21 @@ my @first = (
 	[ 'NOT VALID', "BEGIN;\nALTER TABLE big ADD CHECK (a > 0) NOT VALID;\nROLLBACK", '' ],
 	[ 'CREATE TABLE', "BEGIN;\nCREATE TABLE n (id serial PRIMARY KEY, x int UNIQUE, y int REFERENCES big);\nROLLBACK", '' ],
 	[ 'CREATE TABLE AS, then its index', "BEGIN;\nCREATE TABLE n AS SELECT * FROM big;\nCREATE INDEX ON n (a);\nROLLBACK", '' ],
+	(
+		map { [ "$_->[0] while a table is held", "BEGIN;\nALTER TABLE big ADD c int;\n$_->[1];\nROLLBACK", $_->[2] ] }
+		  [ 'CREATE TABLE AS', 'CREATE TABLE n AS SELECT * FROM parted', 'MG127' ],
+		[ 'SELECT INTO', 'SELECT * INTO n FROM parted', 'MG127' ],
+		[ 'CREATE MATERIALIZED VIEW', 'CREATE MATERIALIZED VIEW n AS SELECT * FROM parted', 'MG127' ],
+		[ 'CREATE TABLE AS EXECUTE', "PREPARE q AS SELECT * FROM parted;\nCREATE TABLE n AS EXECUTE q", 'MG127' ],
+		[ 'EXPLAIN ANALYZE of it', 'EXPLAIN ANALYZE CREATE TABLE n AS SELECT * FROM parted', 'MG127' ],
+		[ 'EXPLAIN (ANALYZE) of EXECUTE', "PREPARE q AS SELECT * FROM parted;\nEXPLAIN (ANALYZE) CREATE TABLE n AS EXECUTE q", 'MG127' ],
+		[ 'EXPLAIN ANALYZE of SELECT INTO', 'EXPLAIN ANALYZE SELECT * INTO n FROM parted', 'MG127' ],
+		[ 'EXPLAIN ANALYZE in a DO block', q{DO $$ BEGIN EXECUTE 'EXPLAIN ANALYZE CREATE TABLE n AS SELECT * FROM parted'; END $$}, 'MG127' ],
+		[ 'EXPLAIN of it', 'EXPLAIN CREATE TABLE n AS SELECT * FROM parted', '' ],
+		[ 'EXPLAIN (ANALYZE off) of it', 'EXPLAIN (ANALYZE off) CREATE TABLE n AS SELECT * FROM parted', '' ],
+		[ 'EXPLAIN ANALYZE of a query', 'EXPLAIN ANALYZE SELECT * FROM parted', '' ],
+		[ 'CREATE TABLE AS WITH NO DATA', 'CREATE TABLE n AS SELECT * FROM parted WITH NO DATA', '' ]
+	),
 	[ 'DROP TABLE', "BEGIN;\nDROP TABLE ref;\nROLLBACK", '' ],
 	[ 'core\'s own error: missing table', 'ALTER TABLE nowhere ADD c int', '42P01' ],
 	[ 'core\'s own error: missing column', 'ALTER TABLE small ALTER nope SET NOT NULL', '42703' ],
