@@ -58,7 +58,7 @@ endif
 
 DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 
-.PHONY: help demo test test-matrix bench format format-check lint dist refuse-root
+.PHONY: help demo test test-matrix bench bench-locks format format-check lint dist refuse-root
 
 help:            ## this list
 	@echo 'make, make install, make installcheck, make clean: as in every PostgreSQL'
@@ -77,6 +77,9 @@ test-matrix:     ## the same on PostgreSQL 17, 18 and 19, in Debian environments
 
 bench:           ## measure what the guard costs
 	@bench/run
+
+bench-locks:     ## measure for how long others stand still while DDL gets its locks
+	@bench/locks
 
 format:          ## lay the C sources out with clang-format
 	@clang-format -i $(SOURCES) $(INCLUDES)

@@ -129,36 +129,116 @@ GRANT SELECT ON migration_guard.stats TO pg_read_all_stats;
 
 CREATE VIEW migration_guard.unfinished AS
 WITH tables AS (
-    SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+    SELECT c.oid, c.relkind, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname <> 'pg_catalog'
       AND n.nspname !~ '^pg_toast'
       AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
 ),
-indexes AS (
-    SELECT x.indexrelid, x.indrelid, x.indislive, x.indisexclusion, i.relkind, i.relispartition,
-           i.relname, t.name AS table_name,
+-- definition: what follows the table's name in CREATE INDEX
+indexes AS NOT MATERIALIZED (
+    SELECT x.indexrelid, x.indrelid, x.indisvalid, x.indislive, x.indisexclusion, i.relkind,
+           i.relispartition, i.relname, con.conname, con.contype,
+           CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END AS is_unique,
            pg_catalog.format('%I.%I', n.nspname, i.relname) AS name,
-           (SELECT con.conname
-            FROM pg_catalog.pg_constraint con
-            WHERE con.conindid = x.indexrelid
-              AND con.conrelid = x.indrelid
-              AND con.contype IN ('p', 'u', 'x')) AS conname
+           n.nspname ~ '^pg_toast' AS is_toast,
+           pg_catalog.substr(
+               pg_catalog.pg_get_indexdef(x.indexrelid),
+               pg_catalog.length(pg_catalog.format(
+                   'CREATE %sINDEX %I ON %s%I.%I',
+                   CASE WHEN x.indisunique THEN 'UNIQUE ' END, i.relname,
+                   CASE WHEN i.relkind = 'I' THEN 'ONLY ' END,
+                   n.nspname, c.relname)) + 1) AS definition
     FROM pg_catalog.pg_index x
-    JOIN tables t ON t.oid = x.indrelid
+    JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
     JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = i.relnamespace
+    LEFT JOIN pg_catalog.pg_constraint con ON con.conindid = x.indexrelid
+                                          AND con.conrelid = x.indrelid
+                                          AND con.contype IN ('p', 'u', 'x')
+),
+-- the partitions that an invalid index of their table has a share in, or lacks one
+shares AS (
+    SELECT x.indexrelid, t.name, s.name AS share, s.indisvalid AS share_is_valid,
+           -- the next thing to do; one by one, they lead to a valid index
+           CASE
+               WHEN s.indexrelid IS NOT NULL OR t.relkind NOT IN ('r', 'p') THEN
+                   NULL
+               WHEN f.indexrelid IS NULL AND x.conname IS NOT NULL AND t.relkind = 'p' THEN
+                   pg_catalog.format('ALTER TABLE ONLY %s ADD %s', t.name,
+                                     (SELECT pg_catalog.pg_get_constraintdef(con.oid)
+                                      FROM pg_catalog.pg_constraint con
+                                      WHERE con.conindid = x.indexrelid
+                                        AND con.conrelid = x.indrelid))
+               WHEN f.indexrelid IS NULL THEN
+                   pg_catalog.format('CREATE %sINDEX %sON %s%s%s', x.is_unique,
+                                     CASE WHEN t.relkind = 'r' THEN 'CONCURRENTLY ' END,
+                                     CASE WHEN t.relkind = 'p' THEN 'ONLY ' END,
+                                     t.name, x.definition)
+               WHEN f.relkind = 'i' AND NOT f.indisvalid THEN
+                   pg_catalog.format('REINDEX INDEX CONCURRENTLY %s', f.name)
+               WHEN x.conname IS NOT NULL AND f.conname IS NULL THEN
+                   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I', t.name,
+                                     f.relname,
+                                     CASE x.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END,
+                                     f.relname)
+               ELSE
+                   pg_catalog.format('ALTER INDEX %s ATTACH PARTITION %s', x.name, f.name)
+           END AS step
+    FROM indexes x
+    JOIN pg_catalog.pg_inherits p ON p.inhparent = x.indrelid
+    JOIN tables t ON t.oid = p.inhrelid
+    LEFT JOIN LATERAL (
+        SELECT c.indexrelid, c.name, c.indisvalid
+        FROM indexes c
+        JOIN pg_catalog.pg_inherits a ON a.inhrelid = c.indexrelid
+        WHERE a.inhparent = x.indexrelid
+          AND c.indrelid = p.inhrelid) s ON true
+    -- an index that would fit
+    LEFT JOIN LATERAL (
+        SELECT c.*
+        FROM indexes c
+        WHERE c.indrelid = p.inhrelid
+          AND c.indislive
+          AND NOT c.relispartition
+          AND c.is_unique = x.is_unique
+          AND c.definition = x.definition
+          AND (c.contype IS NULL AND (x.contype IS NULL OR t.relkind = 'r')
+               OR c.contype = x.contype)
+        ORDER BY c.conname IS NULL, NOT c.indisvalid, c.name
+        LIMIT 1) f ON true
+    WHERE x.relkind = 'I'
+      AND NOT x.indisvalid
+      AND NOT p.inhdetachpending
+),
+invalid AS (
+    SELECT x.*, t.oid AS table_oid, t.name AS table_name
+    FROM indexes x
+    JOIN tables t ON t.oid = CASE
+                                 WHEN x.is_toast THEN
+                                     (SELECT o.oid
+                                      FROM pg_catalog.pg_class o
+                                      WHERE o.reltoastrelid = x.indrelid)
+                                 ELSE
+                                     x.indrelid
+                             END
     WHERE NOT x.indisvalid
+),
+-- NOT ENFORCED is known from 18 on
+constraints AS (
+    SELECT con.*, COALESCE((pg_catalog.to_jsonb(con) ->> 'conenforced')::boolean, true) AS enforced
+    FROM pg_catalog.pg_constraint con
+    WHERE NOT con.convalidated
 )
 SELECT 'invalid index'::text AS kind,
-       x.indrelid::pg_catalog.regclass AS relation,
+       x.table_oid::pg_catalog.regclass AS relation,
        x.name AS object,
        CASE
-           WHEN NOT x.indislive THEN
-               'DROP INDEX CONCURRENTLY did not finish'
            WHEN x.relname ~ '_cc(new|old)[0-9]*$' THEN
                'REINDEX CONCURRENTLY left it behind'
+           WHEN NOT x.indislive THEN
+               'DROP INDEX CONCURRENTLY did not finish'
            ELSE
                'CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY failed: it costs writes, and no query uses it'
        END
@@ -174,10 +254,10 @@ SELECT 'invalid index'::text AS kind,
              AND l.granted
            HAVING pg_catalog.count(*) > 0), '') AS reason,
        CASE
-           WHEN NOT x.indislive THEN
-               pg_catalog.format('DROP INDEX CONCURRENTLY %s', x.name)
            WHEN x.relname ~ '_cc(new|old)[0-9]*$' THEN
                NULL
+           WHEN NOT x.indislive THEN
+               pg_catalog.format('DROP INDEX CONCURRENTLY %s', x.name)
            WHEN x.indisexclusion THEN
                pg_catalog.format('REINDEX INDEX %s', x.name)
            ELSE
@@ -191,32 +271,43 @@ SELECT 'invalid index'::text AS kind,
            ELSE
                pg_catalog.format('DROP INDEX CONCURRENTLY %s', x.name)
        END AS remove_sql
-FROM indexes x
+FROM invalid x
 WHERE x.relkind = 'i'
 UNION ALL
 SELECT 'invalid partitioned index',
-       x.indrelid::pg_catalog.regclass,
+       x.table_oid::pg_catalog.regclass,
        x.name,
        COALESCE(
            (SELECT 'these partitions have no index attached to it: '
-                   || pg_catalog.string_agg(t.name, ', ' ORDER BY t.name)
-            FROM pg_catalog.pg_inherits p
-            JOIN tables t ON t.oid = p.inhrelid
-            WHERE p.inhparent = x.indrelid
-              AND NOT p.inhdetachpending
-              AND NOT EXISTS (
-                  SELECT
-                  FROM pg_catalog.pg_inherits a
-                  JOIN pg_catalog.pg_index c ON c.indexrelid = a.inhrelid
-                  WHERE a.inhparent = x.indexrelid
-                    AND c.indrelid = p.inhrelid)),
+                   || pg_catalog.string_agg(s.name, ', ' ORDER BY s.name)
+            FROM shares s
+            WHERE s.indexrelid = x.indexrelid
+              AND s.share IS NULL),
            (SELECT 'these indexes attached to it are invalid: '
-                   || pg_catalog.string_agg(c.name, ', ' ORDER BY c.name)
-            FROM pg_catalog.pg_inherits a
-            JOIN indexes c ON c.indexrelid = a.inhrelid
-            WHERE a.inhparent = x.indexrelid),
+                   || pg_catalog.string_agg(s.share, ', ' ORDER BY s.share)
+            FROM shares s
+            WHERE s.indexrelid = x.indexrelid
+              AND NOT s.share_is_valid),
            'all partitions have a valid index attached to it, but one was invalid when it was attached'),
-       NULL,
+       -- what comes next; all of it is done when the row is gone
+       CASE
+           WHEN EXISTS (SELECT FROM shares s
+                        WHERE s.indexrelid = x.indexrelid AND s.share IS NULL) THEN
+               (SELECT s.step
+                FROM shares s
+                WHERE s.indexrelid = x.indexrelid AND s.step IS NOT NULL
+                ORDER BY s.name
+                LIMIT 1)
+           WHEN EXISTS (SELECT FROM shares s
+                        WHERE s.indexrelid = x.indexrelid AND NOT s.share_is_valid) THEN
+               NULL
+           ELSE
+               (SELECT pg_catalog.format('ALTER INDEX %s ATTACH PARTITION %s', x.name,
+                                         pg_catalog.min(s.share))
+                FROM shares s
+                WHERE s.indexrelid = x.indexrelid
+                HAVING pg_catalog.count(*) > 0)
+       END,
        CASE
            WHEN x.relispartition THEN
                NULL
@@ -225,24 +316,43 @@ SELECT 'invalid partitioned index',
            ELSE
                pg_catalog.format('DROP INDEX %s', x.name)
        END
-FROM indexes x
+FROM invalid x
 WHERE x.relkind = 'I'
 UNION ALL
-SELECT 'constraint not valid',
+SELECT CASE WHEN con.enforced THEN 'constraint not valid' ELSE 'constraint not enforced' END,
        con.conrelid::pg_catalog.regclass,
        pg_catalog.quote_ident(con.conname),
-       CASE con.contype
-           WHEN 'f' THEN 'rows from before the foreign key were never checked'
+       CASE
+           WHEN NOT con.enforced THEN 'neither the rows that are there nor new ones are checked'
+           WHEN con.contype = 'f' THEN 'rows from before the foreign key were never checked'
            ELSE 'rows from before the constraint were never checked'
        END,
-       pg_catalog.format('ALTER TABLE %s VALIDATE CONSTRAINT %I', t.name, con.conname),
+       CASE
+           WHEN con.enforced THEN
+               pg_catalog.format('ALTER TABLE %s VALIDATE CONSTRAINT %I', t.name, con.conname)
+           WHEN con.coninhcount > 0 THEN
+               NULL
+           WHEN con.contype = 'f'
+                OR pg_catalog.current_setting('server_version_num')::integer >= 190000 THEN
+               pg_catalog.format('ALTER TABLE %s ALTER CONSTRAINT %I ENFORCED', t.name, con.conname)
+           ELSE
+               pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', t.name,
+                                 con.conname, con.conname,
+                                 pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(con.oid),
+                                                           ' NOT ENFORCED$', ' NOT VALID'))
+       END,
        CASE
            WHEN con.coninhcount = 0 THEN
                pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, con.conname)
        END
-FROM pg_catalog.pg_constraint con
+FROM constraints con
 JOIN tables t ON t.oid = con.conrelid
-WHERE NOT con.convalidated
+-- a foreign key to a partitioned table has rows of its own for the partitions
+WHERE NOT EXISTS (
+    SELECT
+    FROM pg_catalog.pg_constraint parent
+    WHERE parent.oid = con.conparentid
+      AND parent.conrelid = con.conrelid)
 UNION ALL
 SELECT 'domain constraint not valid',
        NULL,
@@ -253,11 +363,10 @@ SELECT 'domain constraint not valid',
                          n.nspname, t.typname, con.conname),
        pg_catalog.format('ALTER DOMAIN %I.%I DROP CONSTRAINT %I',
                          n.nspname, t.typname, con.conname)
-FROM pg_catalog.pg_constraint con
+FROM constraints con
 JOIN pg_catalog.pg_type t ON t.oid = con.contypid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-WHERE NOT con.convalidated
-  AND n.nspname <> 'pg_catalog'
+WHERE n.nspname <> 'pg_catalog'
   AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
 UNION ALL
 SELECT 'detach pending',

@@ -9,7 +9,7 @@ CREATE SCHEMA "mg Left";
 SET search_path = "mg Left";
 CREATE VIEW "left" AS
 SELECT kind, relation, object, reason, finish_sql, remove_sql
-FROM migration_guard.unfinished ORDER BY kind COLLATE "C", object COLLATE "C";
+FROM migration_guard.unfinished ORDER BY kind COLLATE "C", object COLLATE "C", relation::text COLLATE "C";
 \a
 \t
 

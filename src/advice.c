@@ -245,6 +245,25 @@ mg_has_other_cause(MgFootprint *fp, Node *node, MgCause cause)
 	return false;
 }
 
+/* Does a subcommand ask for work at all? */
+bool
+mg_does_work(MgFootprint *fp, AlterTableCmd *cmd)
+{
+	ListCell *lc;
+
+	foreach(lc, fp->effects)
+	{
+		ListCell *lc2;
+
+		foreach(lc2, ((MgEffect *) lfirst(lc))->tasks)
+		{
+			if (mg_subcommand(fp, ((MgTask *) lfirst(lc2))->node) == cmd)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Advice is about parts of the statement: say what becomes of a harmless rest. */
 void
 mg_say_rest(MgFootprint *fp, StringInfo buf)
@@ -271,14 +290,14 @@ mg_say_rest(MgFootprint *fp, StringInfo buf)
 }
 
 /*
- * Fill a column in batches with commits between.  Blocks are visited once
- * each, by ranges of ctid, so no index is needed and no time is lost in
- * looking for what is left.
+ * Change all rows in batches with commits between; change is an UPDATE or
+ * DELETE that ends with a condition.  Blocks are visited once each, by ranges
+ * of ctid, so no index is needed and no time is lost in looking for what is
+ * left.
  */
 void
-mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
+mg_sql_batches(StringInfo buf, Oid relid, const char *change)
 {
-	const char *name = mg_qualified_name(relid);
 	const char *size;
 	const char *tag = "$$";
 	const char *block = "block";
@@ -293,7 +312,7 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 						mg_literal(relid));
 	else
 		size = psprintf("pg_relation_size(%s)", mg_literal(relid));
-	if (strstr(set, tag) || strstr(where, tag) || strstr(name, tag))
+	if (strstr(change, tag))
 		tag = "$backfill$";
 	/* the variable is not to be taken for a column */
 	for (int i = 1; get_attnum(relid, block) != InvalidAttrNumber; i++)
@@ -301,9 +320,17 @@ mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
 	mg_sql(buf,
 		   "DO %s DECLARE %s bigint; BEGIN "
 		   "FOR %s IN SELECT generate_series(0, %s / %d, 256) LOOP "
-		   "UPDATE %s SET %s WHERE %s AND ctid >= format('(%%s,0)', %s)::tid "
+		   "%s AND ctid >= format('(%%s,0)', %s)::tid "
 		   "AND ctid < format('(%%s,0)', %s + 256)::tid; COMMIT; END LOOP; END %s",
-		   tag, block, block, size, BLCKSZ, name, set, where, block, block, tag);
+		   tag, block, block, size, BLCKSZ, change, block, block, tag);
+}
+
+/* Fill a column in batches. */
+void
+mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where)
+{
+	mg_sql_batches(buf, relid,
+				   psprintf("UPDATE %s SET %s WHERE %s", mg_qualified_name(relid), set, where));
 }
 
 /*
@@ -384,6 +411,8 @@ mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *nod
 {
 	ColumnDef *def = mg_new_column(fp, node);
 	const char *type = mg_has_cause(fp, node, MG_CAUSE_ADD_COLUMN) ? mg_base_type(def) : NULL;
+	/* fk_without_index has no cause of its own, and speaks of the same as add_foreign_key */
+	MgCause cause = finding->rule->cause ? finding->rule->cause : MG_CAUSE_ADD_FOREIGN_KEY;
 	bool is_volatile = false;
 	const char *expr = fill ? mg_text_default(def, &is_volatile) : NULL;
 	StringInfoData text;
@@ -401,7 +430,7 @@ mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *nod
 		appendStringInfo(&text, " DEFAULT %s%s", expr,
 						 mg_column_clause(def, CONSTR_NOTNULL) ? " NOT NULL" : "");
 	mg_sql(buf, "ALTER TABLE %s ADD COLUMN %s%s", mg_target(fp),
-		   mg_has_other_cause(fp, node, finding->rule->cause) ? "IF NOT EXISTS " : "", text.data);
+		   mg_has_other_cause(fp, node, cause) ? "IF NOT EXISTS " : "", text.data);
 }
 
 /* Introduce statements that must not share a transaction. */

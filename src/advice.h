@@ -17,6 +17,9 @@
  *   advice_query.c    REFRESH MATERIALIZED VIEW, CREATE TABLE AS
  *   advice_domain.c   constraints of domains
  *   advice_repack.c   REPACK, and by it VACUUM FULL and CLUSTER
+ *   rule_concurrently.c  what to do about CONCURRENTLY
+ *   rule_transaction.c  what has to be in a transaction of its own
+ *   advice_destructive.c   DROP, TRUNCATE, RENAME of what is in use
  *   advice_since17.c  SET EXPRESSION, ALTER CONSTRAINT, NOT NULL as a constraint
  *
  * Advice is text for people and for programs: every statement stands on a
@@ -44,7 +47,9 @@ extern AlterTableCmd *mg_subcommand(MgFootprint *fp, Node *node); /* that holds 
 extern ColumnDef *mg_new_column(MgFootprint *fp, Node *node);     /* that it adds, or NULL */
 extern List *mg_constraints(MgFootprint *fp, MgFinding *finding, ConstrType contype);
 extern bool mg_has_cause(MgFootprint *fp, Node *node, MgCause cause);
+extern bool mg_does_work(MgFootprint *fp, AlterTableCmd *cmd);
 extern void mg_say_rest(MgFootprint *fp, StringInfo buf);
+extern void mg_sql_batches(StringInfo buf, Oid relid, const char *change);
 extern void mg_sql_backfill(StringInfo buf, Oid relid, const char *set, const char *where);
 extern void mg_sql_not_null(StringInfo buf, Oid relid, const char *table, const char *column);
 extern void mg_sql_add_column(MgFootprint *fp, StringInfo buf, MgFinding *finding, Node *node,
@@ -98,6 +103,9 @@ typedef struct MgIndexFlags
 
 extern MgIndexFlags mg_index_flags(Oid index);
 extern bool mg_sql_index_again(StringInfo buf, Oid index);
+extern void mg_sql_create_concurrently(MgFootprint *fp, StringInfo buf, IndexStmt *stmt);
+extern bool mg_sql_complete_index(StringInfo buf, Oid index);
+extern void mg_sql_fkey_index(StringInfo buf, Oid relid, List *columns);
 extern void mg_sql_partition_lacks(StringInfo buf, Oid parent, Oid partition);
 
 /* A constraint with the column that it was written next to, if any. */
@@ -165,7 +173,18 @@ extern char *mg_advise_create_table_as(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_set_expression(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_alter_constraint(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_add_not_null(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_earlier(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_several_tables(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_ddl_after_dml(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_concurrently_timeout(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_drop_table(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_truncate(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_drop_column(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_rename(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_drop_index(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_drop_fk_index(MgFootprint *fp, MgFinding *finding);
+extern char *mg_advise_replica_identity(MgFootprint *fp, MgFinding *finding);
 extern char *mg_advise_unannounced_rewrite(MgFootprint *fp, MgFinding *finding);
 
 #endif /* MG_ADVICE_H */

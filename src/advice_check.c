@@ -8,6 +8,7 @@
 
 #include "advice.h"
 #include "mg_alter.h"
+#include "usage.h"
 
 /* The one column that an expression mentions, as core looks for it to name a CHECK. */
 static bool
@@ -182,30 +183,6 @@ mg_foreign_key_name(Oid relid, MgConstraint *item, bool given, List **taken)
 	return quote_identifier(name);
 }
 
-/* Is there an index that leads with these columns, in whatever order? */
-static bool
-mg_has_index_on(Oid relid, List *columns)
-{
-	ListCell *lc;
-
-	foreach(lc, mg_index_forms(relid))
-	{
-		Form_pg_index form = lfirst(lc);
-		int found = 0;
-
-		for (int i = 0; i < form->indnkeyatts && i < list_length(columns); i++)
-		{
-			ListCell *lc2;
-
-			foreach(lc2, columns)
-				found += form->indkey.values[i] == get_attnum(relid, strVal(lfirst(lc2)));
-		}
-		if (found == list_length(columns))
-			return true;
-	}
-	return false;
-}
-
 /* Does a partition have a constraint that the parent's will take over? */
 static bool
 mg_has_foreign_key(MgFootprint *fp, Oid partition, Constraint *con)
@@ -251,40 +228,73 @@ mg_sql_partitioned_foreign_key(MgFootprint *fp, StringInfo buf, MgConstraint *it
 		   mg_foreign_key_name(fp->target, item, true, taken), text);
 }
 
+/*
+ * What becomes of the rest of the statement, as mg_say_rest(): a foreign key
+ * of the finding may do no work, and belongs to what is judged all the same.
+ */
+static void
+mg_say_other_subcommands(MgFootprint *fp, StringInfo buf, MgFinding *finding)
+{
+	ListCell *lc;
+
+	foreach(lc, castNode(AlterTableStmt, fp->stmt)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (list_member_ptr(mg_nodes(finding), cmd) || mg_does_work(fp, cmd))
+			continue;
+		mg_say(buf, "Run the other subcommands of this ALTER TABLE by themselves first.");
+		return;
+	}
+}
+
+/* What the advice begins with. */
+static const char *
+mg_foreign_key_plan(MgFootprint *fp, List *items, bool partitioned)
+{
+	bool indexed = true;
+	ListCell *lc;
+
+	foreach(lc, items)
+		indexed &= mg_fkey_has_index(fp, fp->target, mg_key_columns(lfirst(lc)));
+	if (partitioned)
+		return indexed ? "add and validate it partition by partition"
+					   : "index its columns, then add and validate it partition by partition";
+	return indexed ? "add it NOT VALID and validate it later, which blocks neither reads nor writes"
+				   : "index its columns, add it NOT VALID and validate it later, which blocks "
+					 "neither reads nor writes";
+}
+
+/* For the rules add_foreign_key and fk_without_index. */
 char *
 mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)
 {
 	bool partitioned = !MG_PG_NOT_VALID_FKEY_OF_PARTITIONED &&
 					   get_rel_relkind(fp->target) == RELKIND_PARTITIONED_TABLE;
+	List *items = mg_constraints(fp, finding, CONSTR_FOREIGN);
 	StringInfoData buf;
 	List *taken = NIL;
 	ListCell *lc;
 
 	initStringInfo(&buf);
-	mg_say_rest(fp, &buf);
-	mg_say_apart(
-		fp, &buf,
-		partitioned
-			? "add and validate it partition by partition"
-			: "add it NOT VALID and validate it later, which blocks neither reads nor writes");
-	foreach(lc, mg_constraints(fp, finding, CONSTR_FOREIGN))
+	mg_say_other_subcommands(fp, &buf, finding);
+	mg_say_apart(fp, &buf, mg_foreign_key_plan(fp, items, partitioned));
+	foreach(lc, items)
 	{
 		MgConstraint *item = lfirst(lc);
 		List *columns = mg_key_columns(item);
 
 		if (item->column)
 			mg_sql_add_column(fp, &buf, finding, item->node, true);
+		/* without it, deletes and key changes in the referenced table read all of this one */
+		if (!mg_fkey_has_index(fp, fp->target, columns))
+			mg_sql_fkey_index(&buf, fp->target, columns);
 		if (partitioned)
 			mg_sql_partitioned_foreign_key(fp, &buf, item, &taken);
 		else
 			mg_sql_constraint(&buf, mg_target(fp),
 							  mg_foreign_key_name(fp->target, item, true, &taken),
 							  mg_text_foreign_key(item));
-		if (!mg_has_index_on(fp->target, columns))
-			mg_say(&buf,
-				   "No index of %s leads with (%s): without one, deletes and key changes in "
-				   "the referenced table read all of it.",
-				   mg_qualified_name(fp->target), mg_text_names(columns));
 	}
 	return buf.data;
 }

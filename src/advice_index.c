@@ -168,6 +168,9 @@ mg_sql_parent_index(StringInfo buf, Oid relid, const char *name, MgIndexPlan *pl
 			   plan->parent_body);
 }
 
+static void mg_sql_partition_share(StringInfo buf, Oid parent, Oid child, const char *name,
+								   MgIndexPlan *plan);
+
 /* Everything below a partitioned table whose index has this name. */
 static void
 mg_sql_partition_indexes(StringInfo buf, Oid relid, const char *name, MgIndexPlan *plan)
@@ -175,32 +178,36 @@ mg_sql_partition_indexes(StringInfo buf, Oid relid, const char *name, MgIndexPla
 	ListCell *lc;
 
 	foreach(lc, find_inheritance_children(relid, NoLock))
-	{
-		Oid child = lfirst_oid(lc);
-		char relkind = get_rel_relkind(child);
-		const char *child_name;
+		mg_sql_partition_share(buf, relid, lfirst_oid(lc), name, plan);
+}
 
-		if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-			continue;
-		if (plan->shown >= MG_SHOWN)
-		{
-			plan->more++;
-			continue;
-		}
-		if (relkind == RELKIND_PARTITIONED_TABLE)
-		{
-			child_name = mg_index_name(child, plan);
-			mg_sql_parent_index(buf, child, child_name, plan);
-			mg_sql_partition_indexes(buf, child, child_name, plan);
-		}
-		else
-		{
-			child_name = mg_sql_leaf_index(buf, child, relid, plan);
-			plan->shown++;
-		}
-		mg_sql(buf, "ALTER INDEX %s ATTACH PARTITION %s", mg_index_in_schema(relid, name),
-			   mg_index_in_schema(child, child_name));
+/* The share of one partition in the index of its parent that has this name. */
+static void
+mg_sql_partition_share(StringInfo buf, Oid parent, Oid child, const char *name, MgIndexPlan *plan)
+{
+	char relkind = get_rel_relkind(child);
+	const char *child_name;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	if (plan->shown >= MG_SHOWN)
+	{
+		plan->more++;
+		return;
 	}
+	if (relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		child_name = mg_index_name(child, plan);
+		mg_sql_parent_index(buf, child, child_name, plan);
+		mg_sql_partition_indexes(buf, child, child_name, plan);
+	}
+	else
+	{
+		child_name = mg_sql_leaf_index(buf, child, parent, plan);
+		plan->shown++;
+	}
+	mg_sql(buf, "ALTER INDEX %s ATTACH PARTITION %s", mg_index_in_schema(parent, name),
+		   mg_index_in_schema(child, child_name));
 }
 
 /*
@@ -225,6 +232,19 @@ mg_sql_planned(StringInfo buf, Oid relid, const char *name, MgIndexPlan *plan)
 			"Do the same for the other %d partitions: the index becomes valid with the last one.",
 			plan->more);
 	return true;
+}
+
+/* The statement itself, with CONCURRENTLY; nothing if it cannot be told. */
+void
+mg_sql_create_concurrently(MgFootprint *fp, StringInfo buf, IndexStmt *stmt)
+{
+	const char *body = mg_text_index_body(fp, stmt);
+
+	if (body)
+		mg_sql(buf, "CREATE %sINDEX CONCURRENTLY %s%s%sON %s%s", stmt->unique ? "UNIQUE " : "",
+			   stmt->if_not_exists ? "IF NOT EXISTS " : "",
+			   stmt->idxname ? quote_identifier(stmt->idxname) : "", stmt->idxname ? " " : "",
+			   mg_qualified_name(fp->target), body);
 }
 
 char *
@@ -258,10 +278,7 @@ mg_advise_create_index(MgFootprint *fp, MgFinding *finding)
 	mg_say(&buf, mg_situation_in_block(fp->script)
 					 ? "Commit first, then run outside a transaction block:"
 					 : "Run outside a transaction block:");
-	mg_sql(&buf, "CREATE %sINDEX CONCURRENTLY %s%s%sON %s%s", plan.unique,
-		   stmt->if_not_exists ? "IF NOT EXISTS " : "",
-		   stmt->idxname ? quote_identifier(stmt->idxname) : "", stmt->idxname ? " " : "",
-		   mg_qualified_name(fp->target), plan.body);
+	mg_sql_create_concurrently(fp, &buf, stmt);
 	return buf.data;
 }
 
@@ -486,6 +503,76 @@ mg_sql_index_again(StringInfo buf, Oid index)
 	return mg_plan_like(index, &plan) &&
 		   mg_sql_planned(buf, IndexGetRelation(index, false),
 						  quote_identifier(get_rel_name(index)), &plan);
+}
+
+/* The share that a partition has in an index of its parent already, or InvalidOid. */
+static Oid
+mg_attached_index(Oid index, Oid partition)
+{
+	ListCell *lc;
+
+	foreach(lc, find_inheritance_children(index, NoLock))
+	{
+		if (IndexGetRelation(lfirst_oid(lc), true) == partition)
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+/*
+ * What makes the invalid index of a partitioned table valid.  False: it cannot
+ * be told.
+ */
+bool
+mg_sql_complete_index(StringInfo buf, Oid index)
+{
+	Oid relid = IndexGetRelation(index, false);
+	Oid some = InvalidOid;
+	int length = buf->len;
+	MgIndexPlan plan;
+	ListCell *lc;
+
+	if (!mg_plan_like(index, &plan) || plan.parent_body == NULL)
+		return false;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		Oid child = lfirst_oid(lc);
+		Oid share = mg_attached_index(index, child);
+		Oid match;
+
+		if (OidIsValid(share))
+		{
+			some = child;
+			if (!get_index_isvalid(share) && get_rel_relkind(share) == RELKIND_PARTITIONED_INDEX)
+				(void) mg_sql_complete_index(buf, share);
+			else if (!get_index_isvalid(share))
+				mg_sql(buf, "REINDEX INDEX CONCURRENTLY %s", mg_qualified_name(share));
+			continue;
+		}
+		match = mg_partition_index_match(index, relid, child);
+		if (OidIsValid(match) && !has_superclass(match))
+			mg_sql(buf, "ALTER INDEX %s ATTACH PARTITION %s", mg_qualified_name(index),
+				   mg_qualified_name(match));
+		else
+			mg_sql_partition_share(buf, relid, child, quote_identifier(get_rel_name(index)), &plan);
+	}
+	if (buf->len == length && OidIsValid(some))
+		mg_sql(buf, "ALTER INDEX %s ATTACH PARTITION %s", mg_qualified_name(index),
+			   mg_qualified_name(mg_attached_index(index, some)));
+	if (plan.more > 0)
+		mg_say(buf, "Do the same for the other %d partitions.", plan.more);
+	return true;
+}
+
+/* An index for a foreign key of these columns (of String), which may be still to come. */
+void
+mg_sql_fkey_index(StringInfo buf, Oid relid, List *columns)
+{
+	MgIndexPlan plan = {.unique = "", .attributes = "", .label = "idx"};
+
+	plan.body = plan.parent_body = psprintf(" (%s)", mg_text_names(columns));
+	plan.columns = mg_join_names(columns);
+	(void) mg_sql_planned(buf, relid, mg_index_name(relid, &plan), &plan);
 }
 
 /* The indexes of a parent that a partition to be attached lacks. */

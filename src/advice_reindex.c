@@ -77,25 +77,37 @@ mg_advise_reindex(MgFootprint *fp, MgFinding *finding)
 	return buf.data;
 }
 
+/* One that belongs to a partition of a partitioned index, or to a constraint, cannot be dropped. */
+static bool
+mg_index_is_bound(Oid index)
+{
+	return has_superclass(index) || OidIsValid(get_index_constraint(index));
+}
+
 char *
 mg_advise_invalid_index(MgFootprint *fp, MgFinding *finding)
 {
-	StringInfoData buf;
+	IndexStmt *stmt = castNode(IndexStmt, linitial(mg_nodes(finding)));
 	const char *name = mg_qualified_name(finding->relid);
+	StringInfoData buf;
 
 	initStringInfo(&buf);
 	if (get_rel_relkind(finding->relid) == RELKIND_PARTITIONED_INDEX)
 	{
-		mg_say(&buf,
-			   "It becomes valid when every partition has an index attached to it, by ALTER INDEX "
-			   "%s ATTACH PARTITION.",
-			   name);
+		mg_say_apart(fp, &buf, "complete it, for it becomes valid with the last partition");
+		if (!mg_sql_complete_index(&buf, finding->relid))
+			mg_say(&buf, "Every partition needs an index like it, attached to %s.", name);
 		return buf.data;
 	}
-	mg_say(&buf,
-		   mg_situation_in_block(fp->script)
-			   ? "Commit first, drop it outside a transaction block, and run the statement again:"
-			   : "Drop it outside a transaction block, and run the statement again:");
+	mg_say(&buf, mg_situation_in_block(fp->script)
+					 ? "Commit first, then run outside a transaction block:"
+					 : "Run outside a transaction block:");
+	if (mg_index_is_bound(finding->relid))
+	{
+		mg_sql(&buf, "REINDEX INDEX CONCURRENTLY %s", name);
+		return buf.data;
+	}
 	mg_sql(&buf, "DROP INDEX CONCURRENTLY %s", name);
+	mg_sql_create_concurrently(fp, &buf, stmt);
 	return buf.data;
 }

@@ -209,6 +209,7 @@ mg_drop_objects(MgFootprint *fp, List *objects, DropBehavior behavior, bool lock
 		if (it->object.classId == RelationRelationId && it->object.objectSubId == 0)
 			mg_doomed_relation(&drop, it);
 		gone = lappend(gone, &it->object);
+		fp->gone = lappend(fp->gone, it);
 	}
 	for (i = list_length(drop.doomed) - 1; i >= 0; i--)
 	{

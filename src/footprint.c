@@ -141,6 +141,7 @@ mg_footprint(Node *stmt, const char *source, struct MgScript *script)
 	fp->source = source ? source : "";
 	fp->command = GetCommandTagName(CreateCommandTag(stmt));
 	fp->script = script;
+	fp->seen = SharedInvalidMessageCounter;
 	fp->covered = mg_is_covered(nodeTag(stmt));
 	if (fp->covered)
 		mg_by_tag[nodeTag(stmt)](fp, stmt);

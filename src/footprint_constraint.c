@@ -193,8 +193,8 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 }
 
 /* checkFkeyPermissions(): REFERENCES on the table, or on each column of the key. */
-static bool
-mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
+bool
+mg_may_reference(MgFootprint *fp, Oid confrelid, Constraint *con)
 {
 	MgFkeyShape shape;
 
@@ -211,7 +211,7 @@ mg_may_reference(MgAlter *cx, Oid confrelid, Constraint *con)
 		if (allowed)
 			return true;
 	}
-	mg_problem(cx->fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for table %s",
+	mg_problem(fp, ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for table %s",
 			   get_rel_name(confrelid));
 	return false;
 }
@@ -266,7 +266,7 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 		return;
 	}
 	if (OidIsValid(confrelid) &&
-		(!mg_may_reference(cx, confrelid, con) || !mg_fkey_of_stored(cx, con)))
+		(!mg_may_reference(cx->fp, confrelid, con) || !mg_fkey_of_stored(cx, con)))
 		return;
 	if (OidIsValid(confrelid))
 		mg_lock_referenced(cx->fp, confrelid, ShareRowExclusiveLock,

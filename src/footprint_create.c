@@ -358,7 +358,7 @@ mg_create_fkey(MgFootprint *fp, CreateStmt *stmt, Constraint *con)
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "referenced relation \"%s\" is not a table",
 				   get_rel_name(relid));
-	else
+	else if (mg_may_reference(fp, relid, con))
 		mg_lock_referenced(fp, relid, ShareRowExclusiveLock,
 						   "a foreign key of the new table references it; no rows are read, "
 						   "because the new table is empty");

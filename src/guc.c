@@ -22,6 +22,8 @@ char *mg_override = NULL;
 int mg_scan_rate = 400;
 int mg_rewrite_rate = 80;
 int mg_index_rate = 30;
+int mg_lock_timeout = 10000;
+int mg_lock_burst = 50;
 
 static char *mg_rules_string = NULL;
 static char *mg_exempt_applications = NULL;
@@ -338,6 +340,29 @@ mg_define_thresholds(void)
 		&mg_block_size, 10240, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 }
 
+/* How the locks of a statement are taken. */
+static void
+mg_define_locking(void)
+{
+	/*
+	 * A deploy at noon: a report has been reading the table for minutes.  The
+	 * statement gives up, nobody was kept waiting, and it is run again later.
+	 */
+	DefineCustomIntVariable(
+		"migration_guard.lock_timeout", "How long a statement may try to get its locks.",
+		"It tries without making others queue behind it, and then fails. In milliseconds unless "
+		"a unit is given. 0: the server takes the locks as it always does. Does not apply to "
+		"CONCURRENTLY, VACUUM, and others that commit inside.",
+		&mg_lock_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	/* A table that is written to all day is never free; a blink is enough. */
+	DefineCustomIntVariable(
+		"migration_guard.lock_burst", "The longest moment in which a statement queues for a lock.",
+		"When trying alone does not help, and all who are in the way have begun a moment ago. At "
+		"most half of deadlock_timeout. In milliseconds unless a unit is given. 0: never.",
+		&mg_lock_burst, 50, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 /* How fast this server is, for the estimates in messages. */
 static void
 mg_define_rates(void)
@@ -404,6 +429,7 @@ mg_guc_init(void)
 	mg_refuse_client_settings();
 	mg_define_policy();
 	mg_define_thresholds();
+	mg_define_locking();
 	mg_define_rates();
 	MarkGUCPrefixReserved(MG_PREFIX);
 }

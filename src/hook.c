@@ -101,9 +101,13 @@ mg_guard(Node *stmt, const char *source, bool toplevel, MgAnnouncement *announce
 	mg_situation_enter(toplevel);
 
 	fp = mg_footprint(stmt, source, NULL);
+	mg_tell_refused(fp);
 	if (fp->covered && fp->problem == NULL)
 	{
-		mg_report(fp, mg_judge(fp));
+		List *findings = mg_judge(fp);
+
+		mg_report(fp, findings);
+		fp = mg_lock_politely(fp, findings);
 		mg_situation_remember(fp);
 	}
 	mg_announce(announcement, fp);

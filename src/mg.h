@@ -11,9 +11,11 @@
  *   relsize.c    effects   -> rows and bytes (never waits for a lock)
  *   catalog.c    rows of catalogs, for all of these
  *   situation.c  what this transaction already holds
+ *   blockers.c   who else holds what a statement needs
  *   rules.c      effects + situation -> findings (one const row per rule)
  *   verdict.c    findings + settings -> verdicts (pure)
  *   report.c     the only ereport of a finding, the only one that counts
+ *   locking.c    the statement's locks, politely, before core takes them
  *   stats.c      counters per rule in shared memory
  *   audit.c      rewrites that happen, compared with those that were predicted
  *   sqlfuncs.c   explain() and check(): the same, with a tuplestore at the end
@@ -145,6 +147,7 @@ typedef struct MgProblem
 
 struct MgScript;
 struct mgeff_hash;
+typedef struct MgFinding MgFinding;
 
 /* All effects of one statement. */
 typedef struct MgFootprint
@@ -163,8 +166,10 @@ typedef struct MgFootprint
 	bool if_exists_missing;   /* IF EXISTS and the target is missing: nothing happens */
 	List *dropped;            /* OIDs of constraints, rules, triggers, policies that it drops */
 	List *passed;             /* of MgFinding: judged, and nothing is said about them */
+	List *gone;               /* of MgDoomed (dropwalk.h): all that it drops, those named first */
 	List *removed;            /* OIDs of relations that DROP drops, with what goes along */
 	MgProblem *problem;       /* not NULL: not resolvable; effects are incomplete */
+	uint64 seen;              /* catalog changes of others that had been heard of before it */
 	struct MgScript *script;  /* NULL in the hook */
 } MgFootprint;
 
@@ -351,6 +356,8 @@ extern List *mg_tree(Oid relid, bool inh); /* the relation, and its descendants 
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
 /* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
+extern bool mg_may_reference(MgFootprint *fp, Oid confrelid, Constraint *con);
+/* footprint_constraint.c: REFERENCES on what a foreign key references; else core's error */
 extern bool mg_is_virtual(Oid relid,
 						  const char *column); /* footprint_column.c: generated when read */
 /* footprint_storage.c: a heap and its indexes written anew */
@@ -394,23 +401,21 @@ extern void mg_size_effect(
 extern uint64 mg_effect_bytes(MgEffect *eff);   /* heap + TOAST + indexes that are built anew */
 extern double mg_effect_seconds(MgEffect *eff); /* expected duration of its tasks, from the rates */
 extern bool mg_relation_is_new(Oid relid);      /* created in this transaction */
-extern bool mg_effect_exempt(MgEffect *eff);    /* new, temporary, empty, or a system catalog */
-extern char *mg_format_rows(double rows);       /* "12.3 million rows", "1 row" */
-extern char *mg_format_bytes(uint64 bytes);     /* "48 GB" */
-extern char *mg_format_seconds(double seconds); /* "3 min 40 s" */
+extern bool mg_relation_has_new_file(Oid relid); /* emptied or rewritten in it, and not new */
+extern bool mg_effect_exempt(MgEffect *eff);     /* new, temporary, empty, or a system catalog */
+extern char *mg_format_rows(double rows);        /* "12.3 million rows", "1 row" */
+extern char *mg_format_bytes(uint64 bytes);      /* "48 GB" */
+extern char *mg_format_seconds(double seconds);  /* "3 min 40 s" */
+
+#include "mg_situation.h" /* situation.c: what this transaction, or the script so far, holds */
+
+#include "mg_blockers.h" /* blockers.c: who else holds what a statement needs, as of now */
 
 /* ------------------------------------------------------------------------
- * situation.c: what this transaction, or the script so far, holds
+ * rule_queue.c: the rule lock_queue
  * ------------------------------------------------------------------------ */
-extern void mg_situation_enter(bool toplevel);      /* before each judgement in the hook */
-extern void mg_situation_remember(MgFootprint *fp); /* a judged statement is about to run */
-
-/* strongest lock already held on relid; *since: command tag that took it, if known */
-extern LOCKMODE mg_situation_held(struct MgScript *script, Oid relid, const char **since);
-extern bool mg_situation_in_block(struct MgScript *script);
-
-/* OIDs of relations that are held with ShareLock or more, as far as judged statements took it */
-extern List *mg_situation_locked(struct MgScript *script);
+extern bool mg_would_queue(MgFootprint *fp, MgFinding *finding); /* for MgRule.applies */
+extern void mg_word_queue(MgFootprint *fp, MgFinding *finding);  /* for MgCategory.word */
 
 /* ------------------------------------------------------------------------
  * script.c: what the earlier statements of a script have done, for dry runs
@@ -427,7 +432,9 @@ typedef struct MgScript
 	List *columns;     /* of MgScriptColumn: added or renamed by earlier statements */
 	List *dropped;     /* OIDs of constraints, rules, ... dropped by earlier statements */
 	List *constraints; /* of MgScriptConstraint: added by earlier statements */
+	List *indexes;     /* of MgScriptIndex: made by earlier statements */
 	List *locks;       /* of MgScriptLock: taken in the simulated transaction */
+	List *writes;      /* of MgScriptWrite: what it has written to */
 	bool started;      /* there was an earlier statement */
 	bool changed;      /* some earlier statement may have made functions, types, ... */
 	struct MgScriptState *state; /* script.c's own */
@@ -462,12 +469,24 @@ typedef struct MgScriptConstraint
 	Constraint *constraint; /* raw, with its name (given or chosen as core would) */
 } MgScriptConstraint;
 
+typedef struct MgScriptIndex
+{
+	Oid relid;
+	List *params; /* of IndexElem */
+} MgScriptIndex;
+
 typedef struct MgScriptLock
 {
 	Oid relid;
 	LOCKMODE lockmode;
 	const char *command;
 } MgScriptLock;
+
+typedef struct MgScriptWrite
+{
+	Oid relid;
+	double rows; /* 0: not known */
+} MgScriptWrite;
 
 extern MgScript *mg_script_begin(void);
 extern void mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp); /* after each */
@@ -482,12 +501,14 @@ extern bool mg_script_column(MgScript *script, Oid relid, const char *name);
 
 /* has the script dropped it, or renamed it?  Then its name in the catalogs means nothing */
 extern bool mg_script_gone(MgScript *script, Oid relid);
+extern bool mg_script_dropped(MgScript *script, Oid relid); /* it has no other name either */
 extern bool mg_script_alters(MgScript *script, Oid relid);
 extern bool mg_script_schema_exists(MgScript *script, const char *schema);
 extern Oid mg_script_schema_oid(MgScript *script,
 								const char *schema); /* existing one, or invalid */
 extern Constraint *mg_script_constraint(MgScript *script, Oid relid, const char *name);
 extern LOCKMODE mg_script_held(MgScript *script, Oid relid, const char **since);
+extern bool mg_script_written(MgScript *script, Oid relid, double *rows); /* adds to *rows */
 
 /* ------------------------------------------------------------------------
  * guc.c
@@ -519,13 +540,14 @@ extern bool mg_exempt_application(void); /* is application_name in exempt_applic
 extern int mg_scan_rate;                 /* MB/s */
 extern int mg_rewrite_rate;
 extern int mg_index_rate;
+extern int mg_lock_timeout; /* ms; 0 leaves locking to core */
+extern int mg_lock_burst;   /* ms; 0 never */
 extern void mg_guc_init(void);
 extern MgVerdict mg_rule_action(int rule_index); /* strongest verdict the rule may give now */
 
 /* ------------------------------------------------------------------------
  * rules.c: the const table; advice.c: the SQL that does it safely
  * ------------------------------------------------------------------------ */
-typedef struct MgFinding MgFinding;
 typedef struct MgRule MgRule;
 typedef struct MgInquiry MgInquiry; /* rules.c: what is known about a statement, for all rules */
 
@@ -542,7 +564,8 @@ struct MgRule
 	const char *name;
 	const char *sqlstate; /* five characters, class MG */
 	const MgCategory *category;
-	const char *operation;    /* how messages begin, before the table's name: "CREATE INDEX on" */
+	const char *operation;    /* how messages begin, before the table's name: "CREATE INDEX on";
+							   * NULL: the command tag, and the danger has the names */
 	MgVerdict default_action; /* strongest verdict it may give */
 	MgCause cause;            /* which tasks it looks at; none: at the situation */
 	bool sized;               /* thresholds by rows and bytes apply */
@@ -564,15 +587,17 @@ struct MgFinding
 	Oid relid;              /* relation that is blocked, or concerned */
 	LOCKMODE lockmode;      /* strongest lock on it while the work goes on, held ones included */
 	LOCKMODE held;          /* held before the statement, NoLock if none */
-	const char *held_since; /* command that took it, or NULL */
+	const char *held_since; /* "for 12 s, since ALTER TABLE", or NULL */
 	List *tasks;            /* of MgTask: the work */
 	List *worked;           /* of MgEffect: relations with that work, parallel to nothing */
 	List *blocked;          /* of MgEffect: relations that others are kept from */
 	double rows;
 	uint64 bytes;
 	double seconds;
-	const char *danger; /* of a rule without work: what follows the relation in the message */
-	List *facts;        /* of char *: sentences for DETAIL, in small letters, without period */
+	struct MgQueue *queue; /* rule_queue.c's own */
+	const char *operation; /* how its message begins, if not with the rule's operation */
+	const char *danger;    /* of a rule without work: what follows the relation in the message */
+	List *facts;           /* of char *: sentences for DETAIL, in small letters, without period */
 	MgVerdict verdict;
 	bool overridden; /* would block, but for migration_guard.override */
 	char *message;   /* primary message */
@@ -585,6 +610,7 @@ extern List *mg_findings(MgFootprint *fp); /* rules.c */
 /* ------------------------------------------------------------------------
  * verdict.c, report.c
  * ------------------------------------------------------------------------ */
+extern bool mg_is_large(double rows, uint64 bytes); /* would work on so much be worth a word? */
 extern List *mg_judge(MgFootprint *fp); /* findings with verdict > allow, worst first, worded */
 extern void mg_word_work(MgFootprint *fp, MgFinding *finding);      /* for MgCategory.word */
 extern void mg_word_situation(MgFootprint *fp, MgFinding *finding); /* for MgCategory.word */
@@ -595,6 +621,23 @@ extern void mg_report_audit(MgFootprint *fp); /* a rewrite; NULL: it was announc
 											   * blocked */
 extern const char *mg_verdict_name(MgVerdict verdict);
 extern const char *mg_lock_blocks(LOCKMODE mode); /* "reads and writes", "writes", "nothing" */
+
+/* replicas.c: sentences about standbys and subscribers, in small letters, without period */
+extern List *mg_replica_facts(MgFootprint *fp, MgFinding *finding);
+
+/* ------------------------------------------------------------------------
+ * locking.c: the locks of a judged statement
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Takes the locks of a statement that may run.  findings: what has been said
+ * about it.  Returns the footprint by which it is to run, which is another one
+ * if the catalog has changed meanwhile.
+ */
+extern MgFootprint *mg_lock_politely(MgFootprint *fp, List *findings);
+
+/* held only because the statement that is being judged again is to have it */
+extern bool mg_lock_is_provisional(Oid relid, LOCKMODE lockmode);
 
 /* ------------------------------------------------------------------------
  * stats.c

@@ -11,14 +11,61 @@
 #error "migration_guard needs PostgreSQL 15 or later"
 #endif
 
+#include "storage/procarray.h"
 #if PG_VERSION_NUM < 170000
 #include "storage/backendid.h"
+#include "storage/sinvaladt.h"
 #else
 #include "storage/procnumber.h"
 #endif
 #if PG_VERSION_NUM >= 190000
 #include "replication/slot.h"
 #endif
+
+/* Does a walsender serve a physical standby?  Those of logical replication have a database. */
+static inline bool
+mg_walsender_is_physical(pid_t pid)
+{
+	PGPROC *proc = BackendPidGetProc(pid);
+
+	return proc != NULL && !OidIsValid(proc->databaseId);
+}
+
+/* Publications that name a table, and, from 19 on, those of all tables that leave it out. */
+#if PG_VERSION_NUM >= 190000
+#define mg_relation_publications(relid) GetRelationIncludedPublications(relid)
+#define mg_excluding_publications(relid) GetRelationExcludedPublications(relid)
+#else
+#define mg_relation_publications(relid) GetRelationPublications(relid)
+#define mg_excluding_publications(relid) NIL
+#endif
+
+/* When a table or index was last scanned, from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define mg_stat_last_scan(stats) ((stats)->lastscan)
+#else
+#define mg_stat_last_scan(stats) ((TimestampTz) 0)
+#endif
+
+/* The process behind a virtual transaction; NULL: it is gone, or prepared. */
+static inline PGPROC *
+mg_vxid_process(VirtualTransactionId vxid)
+{
+#if PG_VERSION_NUM >= 170000
+	return vxid.procNumber == INVALID_PROC_NUMBER ? NULL : ProcNumberGetProc(vxid.procNumber);
+#else
+	return vxid.backendId == InvalidBackendId ? NULL : BackendIdGetProc(vxid.backendId);
+#endif
+}
+
+/* Is it a worker of autovacuum? */
+static inline bool
+mg_vxid_is_vacuum(VirtualTransactionId vxid)
+{
+	PGPROC *proc = mg_vxid_process(vxid);
+
+	return proc != NULL && (proc->statusFlags & PROC_IS_AUTOVACUUM) != 0;
+}
 
 /* Does this backend hold exactly this lock? */
 static inline bool
@@ -30,6 +77,66 @@ mg_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
 	return LockHeldByMe(tag, mode);
 #endif
 }
+
+/* What pg_stat_activity shows of a session that tries for its locks. */
+static inline uint32
+mg_wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("MigrationGuardLock");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* The locks in one partition of the lock table that this backend holds, one by one. */
+static inline PROCLOCK *
+mg_next_proclock(int partition, PROCLOCK *previous)
+{
+#if PG_VERSION_NUM >= 160000
+	dlist_head *queue = &MyProc->myProcLocks[partition];
+
+	if (previous == NULL)
+		return dlist_is_empty(queue) ? NULL : dlist_head_element(PROCLOCK, procLink, queue);
+	if (!dlist_has_next(queue, &previous->procLink))
+		return NULL;
+	return dlist_container(PROCLOCK, procLink, dlist_next_node(queue, &previous->procLink));
+#else
+	SHM_QUEUE *queue = &MyProc->myProcLocks[partition];
+
+	return (PROCLOCK *) SHMQueueNext(queue, previous ? &previous->procLink : queue,
+									 offsetof(PROCLOCK, procLink));
+#endif
+}
+
+/* What this transaction has done to the rows of a table, innermost subtransaction first; or NULL */
+static inline PgStat_TableXactStatus *
+mg_table_xact_status(Oid relid)
+{
+	PgStat_EntryRef *ref =
+		pgstat_fetch_pending_entry(PGSTAT_KIND_RELATION,
+								   IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
+
+	return ref ? ((PgStat_TableStatus *) ref->pending)->trans : NULL;
+}
+
+/* Has a relation that is not new been given another file in this transaction? */
+#if PG_VERSION_NUM >= 160000
+#define mg_first_file_subid(rel) ((rel)->rd_firstRelfilelocatorSubid)
+#else
+#define mg_first_file_subid(rel) ((rel)->rd_firstRelfilenodeSubid)
+#endif
+
+/* A transaction as a whole can be limited from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define mg_transaction_timeout() TransactionTimeout
+#else
+#define mg_transaction_timeout() 0
+#endif
 
 /* All settings of the server, and how many there are. */
 static inline struct config_generic **
@@ -54,6 +161,24 @@ typedef BackendId MgBackendNumber;
 #define MG_NO_BACKEND InvalidBackendId
 #define mg_own_temp_backend() BackendIdForTempRelations()
 #define mg_temp_backend(nspid) GetTempNamespaceBackendId(nspid)
+#endif
+
+/*
+ * Backends by number: the one of a virtual transaction, the entry that a
+ * number means (NULL: none), and the number and the transaction of an entry.
+ */
+#if PG_VERSION_NUM >= 170000
+#define mg_my_backend() MyProcNumber
+#define mg_vxid_backend(vxid) ((vxid).procNumber)
+#define mg_backend_proc(number) ProcNumberGetProc(number)
+#define mg_proc_backend(proc) ((proc)->vxid.procNumber)
+#define mg_proc_lxid(proc) ((proc)->vxid.lxid)
+#else
+#define mg_my_backend() MyBackendId
+#define mg_vxid_backend(vxid) ((vxid).backendId)
+#define mg_backend_proc(number) BackendIdGetProc(number)
+#define mg_proc_backend(proc) ((proc)->backendId)
+#define mg_proc_lxid(proc) ((proc)->lxid)
 #endif
 
 /* The file number of a relation whose pg_class row has none. */

@@ -6,6 +6,7 @@
  *   script.c          transactions, savepoints, settings, and what is kept until they end
  *   script_names.c    what a name means after the script so far
  *   script_objects.c  which relations and constraints a statement makes
+ *   script_writes.c   which rows a statement changes: INSERT, UPDATE, DELETE, MERGE, COPY
  *   script_moves.c    which names a statement takes away: RENAME, SET SCHEMA, DROP
  */
 #ifndef MG_SCRIPT_H
@@ -20,6 +21,7 @@ extern void mg_script_add_gone(MgScript *script, Oid relid);
 extern void mg_script_add_altered(MgScript *script, Oid relid);
 extern void mg_script_add_column(MgScript *script, Oid relid, const char *name);
 extern void mg_script_add_constraint(MgScript *script, Oid relid, Constraint *constraint);
+extern void mg_script_add_index(MgScript *script, Oid relid, IndexStmt *stmt);
 extern void mg_script_add_lock(MgScript *script, Oid relid, LOCKMODE lockmode, const char *command);
 
 /* a schema is made, or has this name now (present; nspid: it exists already), or is gone */
@@ -39,6 +41,9 @@ extern List *mg_script_names_in(MgScript *script, const char *schema);
 /* script_moves.c */
 extern void mg_script_moves(MgScript *script, Node *stmt);
 extern void mg_script_removed(MgScript *script, List *relids);
+
+/* script_writes.c */
+extern void mg_script_writes(MgScript *script, Node *stmt);
 
 /* script_objects.c */
 extern void mg_script_objects(MgScript *script, Node *stmt);

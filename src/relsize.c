@@ -311,6 +311,29 @@ mg_relation_is_new(Oid relid)
 }
 
 /*
+ * Has a relation that others know been emptied or rewritten in this
+ * transaction?  Then its file says nothing about what it is to them.
+ */
+bool
+mg_relation_has_new_file(Oid relid)
+{
+	LOCKTAG tag;
+	Relation rel;
+	bool result;
+
+	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
+	if (!mg_lock_held_by_me(&tag, AccessExclusiveLock))
+		return false;
+	rel = RelationIdGetRelation(relid);
+	if (rel == NULL)
+		return false;
+	result = rel->rd_createSubid == InvalidSubTransactionId &&
+			 mg_first_file_subid(rel) != InvalidSubTransactionId;
+	RelationClose(rel);
+	return result;
+}
+
+/*
  * Does nobody else care what happens to this relation?  True for relations
  * that are new in this transaction, temporary ones of this session, empty
  * ones (in a partitioned table: all leaves), and system catalogs.

@@ -183,7 +183,7 @@ mg_detail_lock(StringInfo buf, MgFootprint *fp, MgFinding *finding)
 {
 	MgEffect *eff = mg_effect_find(fp, finding->relid);
 	LOCKMODE own = eff ? eff->lockmode : NoLock;
-	const char *since = finding->held_since ? psprintf(" since %s", finding->held_since) : "";
+	const char *since = finding->held_since ? psprintf(" %s", finding->held_since) : "";
 
 	/* an index may be locked more strongly than its table */
 	if (finding->held <= own)
@@ -258,8 +258,11 @@ mg_detail_bystanders(StringInfo buf, MgFootprint *fp, MgFinding *finding, const 
 
 		if (!mg_is_bystander(fp, finding, eff) || strcmp(mg_lock_blocks(mode), blocks) != 0)
 			continue;
-		if (++count <= MG_SHOWN)
-			appendStringInfo(&names, "%s\"%s\"", count > 1 ? ", " : "", mg_name(eff->relid));
+		if (++count > MG_SHOWN)
+			continue;
+		appendStringInfo(&names, "%s\"%s\"", count > 1 ? ", " : "", mg_name(eff->relid));
+		if (since && mode > eff->lockmode)
+			appendStringInfo(&names, " (%s)", since);
 	}
 	if (count > MG_SHOWN)
 		appendStringInfo(&names, " and %d more", count - MG_SHOWN);
@@ -296,16 +299,37 @@ void
 mg_word_situation(MgFootprint *fp, MgFinding *finding)
 {
 	Oid subject = OidIsValid(fp->target) ? fp->target : finding->relid;
+	const char *operation = finding->operation;
 	StringInfoData buf;
 	ListCell *lc;
 
-	finding->message = psprintf("%s \"%s\" %s", finding->rule->operation, mg_name(subject),
-								finding->danger);
+	if (operation == NULL)
+		operation = finding->rule->operation;
+	if (operation)
+		finding->message = psprintf("%s \"%s\" %s", operation, mg_name(subject), finding->danger);
+	else
+		finding->message = psprintf("%s %s", fp->command, finding->danger);
 	initStringInfo(&buf);
 	foreach(lc, finding->facts)
 		mg_sentence(&buf, lfirst(lc));
 	mg_sentence(&buf, psprintf("rule %s", finding->rule->name));
 	finding->detail = buf.data;
+}
+
+/* What it means to standbys and subscribers, a line each. */
+static void
+mg_detail_replicas(MgFootprint *fp, MgFinding *finding)
+{
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, mg_replica_facts(fp, finding))
+	{
+		resetStringInfo(&buf);
+		mg_sentence(&buf, lfirst(lc));
+		finding->detail = psprintf("%s\n%s", finding->detail, buf.data);
+	}
 }
 
 /*
@@ -316,13 +340,17 @@ void
 mg_word_finding(MgFootprint *fp, MgFinding *finding)
 {
 	finding->rule->category->word(fp, finding);
+	mg_detail_replicas(fp, finding);
 	if (finding->rule->advise)
 	{
 		MgIdentity saved;
 
 		/* it looks at expressions that may be somebody else's */
 		mg_become_owner(OidIsValid(fp->target) ? fp->target : finding->relid, &saved);
-		finding->hint = finding->rule->advise(fp, finding);
+		if (mg_is_only_ill_timed(fp, finding))
+			finding->hint = mg_advise_earlier(fp, finding);
+		else
+			finding->hint = finding->rule->advise(fp, finding);
 		mg_become_self(&saved);
 	}
 }

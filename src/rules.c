@@ -16,12 +16,17 @@
 #include "mg.h"
 
 #include "advice.h"
+#include "usage.h"
 
 static MgFinding *mg_find_work(MgInquiry *inquiry, const MgRule *rule);
 static MgFinding *mg_find_situation(MgInquiry *inquiry, const MgRule *rule);
 
 static const MgCategory mg_blocking = {"blocking work", mg_find_work, mg_word_work};
+static const MgCategory mg_lock_queue = {"lock queue", mg_find_situation, mg_word_queue};
+static const MgCategory mg_shape = {"transaction shape", mg_find_situation, mg_word_situation};
 static const MgCategory mg_leftovers = {"leftovers", mg_find_situation, mg_word_situation};
+static const MgCategory mg_replication = {"replication", mg_find_situation, mg_word_situation};
+static const MgCategory mg_destructive = {"destructive", mg_find_situation, mg_word_situation};
 static const MgCategory mg_self_audit = {"self-audit", mg_find_work, mg_word_work};
 
 /*
@@ -51,20 +56,6 @@ mg_not_rewritten(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 			return true;
 	}
 	return false;
-}
-
-/* CREATE INDEX IF NOT EXISTS meets an index that is of no use. */
-static bool
-mg_skips_invalid_index(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
-{
-	MgTask *task = linitial(finding->tasks);
-	MgEffect *index = linitial(finding->worked);
-	const char *fact = "the index was left behind by a build that failed, and no query uses it";
-
-	finding->relid = index->relid;
-	finding->danger = psprintf("would skip the invalid index \"%s\"", get_rel_name(index->relid));
-	finding->facts = list_make1(unconstify(char *, task->reason ? task->reason : fact));
-	return true;
 }
 
 const MgRule mg_rules[] = {
@@ -185,10 +176,55 @@ const MgRule mg_rules[] = {
 	 true, NULL, mg_advise_add_not_null,
 	 "a NOT NULL constraint that is verified while reads and writes are blocked (18 and later)",
 	 "add it NOT VALID, then VALIDATE it in another transaction"},
-	{"invalid_index", "MG601", &mg_leftovers, "CREATE INDEX IF NOT EXISTS on", MG_WARN,
+	{"lock_queue", "MG201", &mg_lock_queue, "", MG_WARN, MG_CAUSE_NONE, false, mg_would_queue, NULL,
+	 "a lock that others' transactions hold up as of now; check() names them, and later queries "
+	 "would queue behind the statement",
+	 "finish or end those transactions first, or run it when they are gone"},
+	{"several_tables", "MG301", &mg_shape, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_locks_several,
+	 mg_advise_several_tables,
+	 "a strong lock on a second large table in one transaction, while one on another is held",
+	 "each large table in a transaction of its own"},
+	{"ddl_after_dml", "MG302", &mg_shape, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_follows_writes,
+	 mg_advise_ddl_after_dml,
+	 "a strong lock on a table that the same transaction has written to, if those are many rows or "
+	 "the table is large",
+	 "commit what is written, in batches, before the table is altered"},
+	{"replica_identity", "MG401", &mg_replication, NULL, MG_WARN, MG_CAUSE_NONE, false,
+	 mg_loses_replica_identity, mg_advise_replica_identity,
+	 "a published table without a replica identity, on which UPDATE and DELETE will fail",
+	 "give it another identity first: ALTER TABLE ... REPLICA IDENTITY"},
+	{"drop_table", "MG501", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_drops_used,
+	 mg_advise_drop_table, "a table or view that is dropped while it is in use",
+	 "first deploy an application without it; REVOKE shows who misses it, and GRANT gives it back"},
+	{"truncate", "MG502", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_truncates_used,
+	 mg_advise_truncate, "TRUNCATE of a table in use", "DELETE in batches"},
+	{"drop_column", "MG503", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, false,
+	 mg_drops_used_column, mg_advise_drop_column, "a column that is dropped from a table in use",
+	 "first deploy an application that does not name it"},
+	{"rename", "MG504", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_renames_used,
+	 mg_advise_rename, "RENAME or SET SCHEMA of a table, view or column in use",
+	 "leave a view under the old name, in the same transaction; for a column, add a new one"},
+	{"drop_index", "MG505", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, false,
+	 mg_drops_used_index, mg_advise_drop_index,
+	 "an index that is dropped though queries use it and no other can stand in for it",
+	 "first find those queries; keep the statement that makes it again"},
+	{"drop_fk_index", "MG506", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, true,
+	 mg_drops_fkey_index, mg_advise_drop_fk_index,
+	 "the last index that serves a foreign key of a large table",
+	 "CREATE INDEX CONCURRENTLY another one first"},
+	{"fk_without_index", "MG507", &mg_destructive, NULL, MG_WARN, MG_CAUSE_NONE, true,
+	 mg_adds_fkey_without_index, mg_advise_add_foreign_key,
+	 "a new foreign key of a large table without an index on its columns",
+	 "CREATE INDEX CONCURRENTLY on the referencing columns first"},
+	{"invalid_index", "MG601", &mg_leftovers, "CREATE INDEX IF NOT EXISTS on", MG_BLOCK,
 	 MG_CAUSE_INVALID_INDEX, false, mg_skips_invalid_index, mg_advise_invalid_index,
 	 "CREATE INDEX IF NOT EXISTS that would skip an invalid index left by a failed build",
 	 "DROP INDEX CONCURRENTLY, then run it again"},
+	{"concurrently_timeout", "MG602", &mg_leftovers, NULL, MG_WARN, MG_CAUSE_NONE, false,
+	 mg_may_be_cancelled, mg_advise_concurrently_timeout,
+	 "CONCURRENTLY under a timeout that may cancel it half-way, because it has to wait for others "
+	 "or works too long",
+	 "SET lock_timeout = 0 and SET statement_timeout = 0 for that statement"},
 	{"unannounced_rewrite", "MG701", &mg_self_audit, "unforeseen rewrite of", MG_BLOCK,
 	 MG_CAUSE_UNANNOUNCED, true, NULL, mg_advise_unannounced_rewrite,
 	 "a rewrite that was not foreseen when the statement was judged",
@@ -237,44 +273,6 @@ mg_blocked(MgFootprint *fp)
 		MgEffect *eff = lfirst(lc);
 
 		if (mg_effective_lock(fp, eff) >= ShareLock && !mg_effect_exempt(eff))
-			blocked = lappend(blocked, eff);
-	}
-	return blocked;
-}
-
-/*
- * The same for what runs a query to its end: all that the transaction has
- * locked before is blocked meanwhile, wherever the query reads.  The lock of
- * REFRESH CONCURRENTLY itself does not count, for nobody else writes to a
- * materialized view.
- */
-static List *
-mg_blocked_by_query(MgFootprint *fp, MgCause cause)
-{
-	List *blocked = NIL;
-	ListCell *lc;
-
-	foreach(lc, mg_blocked(fp))
-	{
-		MgEffect *eff = lfirst(lc);
-
-		if (cause != MG_CAUSE_CREATE_TABLE_AS ||
-			mg_situation_held(fp->script, eff->relid, NULL) >= ShareLock)
-			blocked = lappend(blocked, eff);
-	}
-	foreach(lc, mg_situation_locked(fp->script))
-	{
-		char relkind = get_rel_relkind(lfirst_oid(lc));
-		MgEffect *eff;
-
-		if (mg_effect_find(fp, lfirst_oid(lc)) || relkind == RELKIND_INDEX ||
-			relkind == RELKIND_PARTITIONED_INDEX)
-			continue;
-		eff = palloc0(sizeof(MgEffect));
-		eff->relid = lfirst_oid(lc);
-		eff->relkind = relkind;
-		eff->role = MG_ROLE_OTHER;
-		if (!mg_effect_exempt(eff))
 			blocked = lappend(blocked, eff);
 	}
 	return blocked;
@@ -481,6 +479,8 @@ struct MgInquiry
 	MgFootprint *fp;
 	uint64 causes; /* those that occur, as a mask */
 	List *blocked; /* of MgEffect: see mg_blocked() */
+	bool asked;    /* held is filled in */
+	List *held;    /* of MgEffect: see mg_held_meanwhile() */
 };
 
 static inline bool
@@ -489,24 +489,49 @@ mg_occurs(const MgInquiry *inquiry, MgCause cause)
 	return (inquiry->causes & (UINT64CONST(1) << cause)) != 0;
 }
 
+/*
+ * What is blocked while the work for a cause is done: what the statement
+ * locks, and all that the transaction has locked before, wherever the work is.
+ * A query that is read to its end has the latter alone, for the lock of
+ * REFRESH CONCURRENTLY does not count: nobody else writes to a materialized
+ * view.
+ */
+static List *
+mg_blocked_meanwhile(MgInquiry *inquiry, MgCause cause)
+{
+	List *blocked = NIL;
+	ListCell *lc;
+
+	foreach(lc, inquiry->blocked)
+	{
+		MgEffect *eff = lfirst(lc);
+
+		if (cause != MG_CAUSE_CREATE_TABLE_AS ||
+			mg_situation_held(inquiry->fp->script, eff->relid, NULL) >= ShareLock)
+			blocked = lappend(blocked, eff);
+	}
+	if (!inquiry->asked)
+		inquiry->held = mg_held_meanwhile(inquiry->fp);
+	inquiry->asked = true;
+	return list_concat(blocked, inquiry->held);
+}
+
 /* A rule about work that is done while others are kept from a relation. */
 static MgFinding *
 mg_find_work(MgInquiry *inquiry, const MgRule *rule)
 {
 	MgFootprint *fp = inquiry->fp;
-	List *blocked = inquiry->blocked;
 	MgFinding *finding;
 
-	if (!mg_occurs(inquiry, rule->cause))
-		return NULL;
-	if (rule->cause == MG_CAUSE_REFRESH_MATVIEW || rule->cause == MG_CAUSE_CREATE_TABLE_AS)
-		blocked = mg_blocked_by_query(fp, rule->cause);
-	if (blocked == NIL)
+	if (!mg_occurs(inquiry, rule->cause) ||
+		(inquiry->blocked == NIL && !mg_situation_in_block(fp->script)))
 		return NULL;
 	finding = mg_gather(fp, rule);
 	if (!mg_add_up(finding))
 		return NULL;
-	finding->blocked = blocked;
+	finding->blocked = mg_blocked_meanwhile(inquiry, rule->cause);
+	if (finding->blocked == NIL)
+		return NULL;
 	mg_pick_relation(fp, finding);
 	return rule->applies == NULL || rule->applies(fp, finding) ? finding : NULL;
 }

@@ -24,6 +24,7 @@ typedef struct MgMark
 	int columns;
 	int constraints;
 	int locks;
+	int writes;
 	bool changed;
 	int guc_level;
 } MgMark;
@@ -252,6 +253,20 @@ mg_script_column(MgScript *script, Oid relid, const char *name)
 	return false;
 }
 
+/* An index of all rows; it is kept also after a rollback, for nothing hangs on it but a word. */
+void
+mg_script_add_index(MgScript *script, Oid relid, IndexStmt *stmt)
+{
+	MgScriptIndex *entry;
+
+	if (!OidIsValid(relid) || stmt->whereClause)
+		return;
+	entry = palloc(sizeof(MgScriptIndex));
+	entry->relid = relid;
+	entry->params = copyObject(stmt->indexParams);
+	script->indexes = lappend(script->indexes, entry);
+}
+
 /* The constraint of this name that an earlier statement added, or NULL. */
 Constraint *
 mg_script_constraint(MgScript *script, Oid relid, const char *name)
@@ -278,6 +293,25 @@ mg_script_held(MgScript *script, Oid relid, const char **since)
 	return slot->lock->lockmode;
 }
 
+/* See mg.h. */
+bool
+mg_script_written(MgScript *script, Oid relid, double *rows)
+{
+	bool written = false;
+	ListCell *lc;
+
+	foreach(lc, script->writes)
+	{
+		MgScriptWrite *entry = lfirst(lc);
+
+		if (entry->relid != relid)
+			continue;
+		written = true;
+		*rows += entry->rows;
+	}
+	return written;
+}
+
 /* ------------------------------------------------------------------------
  * Transactions and settings
  * ------------------------------------------------------------------------ */
@@ -295,6 +329,7 @@ mg_push_mark(MgScript *script, const char *savepoint)
 	mark->columns = list_length(script->columns);
 	mark->constraints = list_length(script->constraints);
 	mark->locks = list_length(script->locks);
+	mark->writes = list_length(script->writes);
 	mark->changed = script->changed;
 	mark->guc_level = NewGUCNestLevel();
 	script->state->marks = lappend(script->state->marks, mark);
@@ -311,6 +346,7 @@ mg_rewind(MgScript *script, MgMark *mark)
 	script->columns = list_truncate(script->columns, mark->columns);
 	script->constraints = list_truncate(script->constraints, mark->constraints);
 	script->locks = list_truncate(script->locks, mark->locks);
+	script->writes = list_truncate(script->writes, mark->writes);
 	script->changed = mark->changed;
 	mg_reindex(script);
 }
@@ -349,6 +385,7 @@ mg_end_transaction(MgScript *script, bool commit, bool chain)
 		script->locks = NIL;
 		mg_reindex(script);
 	}
+	script->writes = NIL;
 	script->live = false;
 	script->in_block = chain;
 	if (chain)
@@ -414,8 +451,9 @@ mg_script_transaction(MgScript *script, TransactionStmt *stmt)
 static bool
 mg_setting_matters(const char *name)
 {
-	static const char *const settings[] = {"search_path", "timezone", "default_tablespace",
-										   "default_table_access_method"};
+	static const char *const settings[] = {"search_path",        "timezone",
+										   "default_tablespace", "default_table_access_method",
+										   "lock_timeout",       "statement_timeout"};
 
 	if (name == NULL)
 		return false;
@@ -501,7 +539,10 @@ mg_script_statement(MgScript *script, Node *stmt, MgFootprint *fp)
 	else if (IsA(stmt, VariableSetStmt))
 		mg_script_setting(script, (VariableSetStmt *) stmt);
 	else
+	{
 		mg_script_objects(script, stmt);
+		mg_script_writes(script, stmt);
+	}
 
 	if (fp)
 	{

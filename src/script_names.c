@@ -218,6 +218,13 @@ mg_script_name_of(MgScript *script, Oid relid)
 	return NULL;
 }
 
+/* Has the script dropped an existing relation? */
+bool
+mg_script_dropped(MgScript *script, Oid relid)
+{
+	return mg_script_gone(script, relid) && mg_script_name_of(script, relid) == NULL;
+}
+
 /* Of RangeVar: what the script has made in a schema, or put there. */
 List *
 mg_script_names_in(MgScript *script, const char *schema)

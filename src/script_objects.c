@@ -262,6 +262,7 @@ mg_made_index(MgScript *script, IndexStmt *stmt)
 		name = mg_choose_name(script, InvalidOid, stmt->relation,
 							  mg_join_columns(stmt->indexParams), "idx");
 	mg_made_beside(script, stmt->relation, name);
+	mg_script_add_index(script, mg_script_resolve(script, stmt->relation), stmt);
 }
 
 static void

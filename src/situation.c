@@ -2,10 +2,12 @@
  * situation.c
  *
  * Owns what is known about the surroundings of a statement: which locks this
- * transaction holds already, and which command took them.
+ * transaction holds already, which command took them and when, and what it has
+ * written.
  *
- * That a lock is held is always asked of the lock manager.  What is
- * remembered here only adds the name of the command, so a wrong memory could
+ * That a lock is held is always asked of the lock manager, and which ones are.
+ * What is remembered here only adds the name of the command, the time, and
+ * what a table was before it was emptied or dropped, so a wrong memory could
  * only put a wrong word into a message; and what a rolled back subtransaction
  * has taken is forgotten.
  */
@@ -23,6 +25,9 @@ typedef struct MgTaken
 	MgTakenKey key;
 	SubTransactionId subid;
 	const char *command; /* a command tag: static storage */
+	TimestampTz when;    /* about to be asked for, or just granted */
+	const char *name;    /* of a relation that is emptied or dropped; else NULL */
+	MgSize size;         /* what it was until then */
 } MgTaken;
 
 /* lives in TopTransactionContext; NULL: nothing remembered */
@@ -108,6 +113,27 @@ mg_situation_in_block(struct MgScript *script)
 	return IsInTransactionBlock(mg_toplevel);
 }
 
+/* Will nobody be able to tell from the catalogs afterwards how large a relation was? */
+static bool
+mg_destroys(MgFootprint *fp, Oid relid)
+{
+	return IsA(fp->stmt, TruncateStmt) || list_member_oid(fp->removed, relid);
+}
+
+/* What has to be known about a relation when it is empty, or gone. */
+static void
+mg_keep_size(MgTaken *taken, MgEffect *eff)
+{
+	char *name = get_rel_name(eff->relid);
+
+	if (name == NULL || mg_effect_exempt(eff) ||
+		!(eff->relkind == RELKIND_RELATION || eff->relkind == RELKIND_MATVIEW ||
+		  eff->relkind == RELKIND_PARTITIONED_TABLE))
+		return;
+	taken->size = eff->size;
+	taken->name = MemoryContextStrdup(TopTransactionContext, name);
+}
+
 /*
  * A judged statement is about to run: keep its name with the locks that it
  * will take, unless the transaction ends with it.
@@ -117,7 +143,7 @@ mg_situation_remember(MgFootprint *fp)
 {
 	ListCell *lc;
 
-	if (fp->concurrent || !mg_situation_in_block(NULL))
+	if (fp->problem || fp->concurrent || !mg_situation_in_block(NULL))
 		return;
 
 	foreach(lc, fp->effects)
@@ -144,8 +170,23 @@ mg_situation_remember(MgFootprint *fp)
 		{
 			taken->subid = GetCurrentSubTransactionId();
 			taken->command = fp->command;
+			taken->when = GetCurrentTimestamp();
+			taken->name = NULL;
 		}
+		if (taken->name == NULL && eff->lockmode >= ShareLock && mg_destroys(fp, eff->relid))
+			mg_keep_size(taken, eff);
 	}
+}
+
+/* "since ALTER TABLE", or "for 12 s, since ALTER TABLE" */
+static const char *
+mg_word_since(const MgTaken *taken)
+{
+	double seconds = (double) (GetCurrentTimestamp() - taken->when) / USECS_PER_SEC;
+
+	if (seconds < 1)
+		return psprintf("since %s", taken->command);
+	return psprintf("for %s, since %s", mg_format_seconds(seconds), taken->command);
 }
 
 /*
@@ -160,58 +201,155 @@ mg_really_held(Oid relid, const char **since)
 	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
 	for (LOCKMODE mode = AccessExclusiveLock; mode >= ShareUpdateExclusiveLock; mode--)
 	{
-		if (!mg_lock_held_by_me(&tag, mode))
+		if (!mg_lock_held_by_me(&tag, mode) || mg_lock_is_provisional(relid, mode))
 			continue;
 		if (mg_taken != NULL && since != NULL)
 		{
 			MgTakenKey key = {relid, mode};
 			MgTaken *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
 
-			*since = taken ? taken->command : NULL;
+			*since = taken ? mg_word_since(taken) : NULL;
 		}
 		return mode;
 	}
 	return NoLock;
 }
 
+/* The relations of this database that this transaction holds with ShareLock or more; OIDs. */
+static List *
+mg_own_locks(void)
+{
+	List *relids = NIL;
+
+	for (int partition = 0; partition < NUM_LOCK_PARTITIONS; partition++)
+	{
+		LWLock *lock = LockHashPartitionLockByIndex(partition);
+		PROCLOCK *held = NULL;
+
+		/* such locks are entered by nobody but ourselves */
+		if (mg_next_proclock(partition, NULL) == NULL)
+			continue;
+		LWLockAcquire(lock, LW_SHARED);
+		while ((held = mg_next_proclock(partition, held)) != NULL)
+		{
+			const LOCKTAG *tag = &held->tag.myLock->tag;
+
+			if (tag->locktag_type == LOCKTAG_RELATION &&
+				tag->locktag_lockmethodid == DEFAULT_LOCKMETHOD &&
+				tag->locktag_field1 == MyDatabaseId && held->holdMask >= LOCKBIT_ON(ShareLock))
+				relids = lappend_oid(relids, tag->locktag_field2);
+		}
+		LWLockRelease(lock);
+	}
+	return relids;
+}
+
+/* What was remembered of a relation that has been emptied or dropped since; or NULL. */
+static MgTaken *
+mg_destroyed(Oid relid)
+{
+	for (LOCKMODE mode = AccessExclusiveLock; mg_taken != NULL && mode >= ShareLock; mode--)
+	{
+		MgTakenKey key = {relid, mode};
+		MgTaken *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
+
+		if (taken && taken->name)
+			return taken;
+	}
+	return NULL;
+}
+
+/* Is a relation of this kind locked by those who use it, and not along with another one? */
+static bool
+mg_is_used_alone(char relkind)
+{
+	return relkind == RELKIND_RELATION || relkind == RELKIND_MATVIEW ||
+		   relkind == RELKIND_PARTITIONED_TABLE || relkind == RELKIND_VIEW ||
+		   relkind == RELKIND_SEQUENCE || relkind == RELKIND_FOREIGN_TABLE;
+}
+
 /*
- * Relations that this transaction, or the script so far, keeps others from
- * writing to, as far as judged statements have locked them.
+ * Does anybody wait for a relation that is locked?  Not for new ones, those of
+ * this session alone and system catalogs, nor for a table without rows, unless
+ * it is this transaction that has emptied it.
  */
+static bool
+mg_others_wait(MgEffect *eff)
+{
+	if (!mg_is_used_alone(eff->relkind))
+		return false;
+	if (!mg_effect_exempt(eff))
+		return true;
+	if (IsCatalogRelationOid(eff->relid) || mg_relation_is_new(eff->relid) ||
+		isTempOrTempToastNamespace(get_rel_namespace(eff->relid)))
+		return false;
+	return eff->relkind == RELKIND_VIEW || eff->relkind == RELKIND_FOREIGN_TABLE ||
+		   mg_destroyed(eff->relid) || mg_relation_has_new_file(eff->relid);
+}
+
+/* Add a relation that others are kept from, if anybody cares. */
+static List *
+mg_add_held(List *result, struct MgScript *script, Oid relid)
+{
+	MgTaken *destroyed = script == NULL || script->live ? mg_destroyed(relid) : NULL;
+	MgEffect eff = {.relid = relid, .relkind = get_rel_relkind(relid)};
+	MgHeld *held;
+
+	if (eff.relkind != '\0' ? !mg_others_wait(&eff) : destroyed == NULL)
+		return result;
+	held = palloc0(sizeof(MgHeld));
+	held->relid = relid;
+	held->relkind = script && mg_script_dropped(script, relid) ? '\0' : eff.relkind;
+	held->lockmode = mg_situation_held(script, relid, &held->since);
+	held->name = get_rel_name(relid);
+	if (held->name == NULL && destroyed)
+		held->name = pstrdup(destroyed->name);
+	held->size = destroyed && destroyed->size.heap > eff.size.heap ? destroyed->size : eff.size;
+	return held->lockmode >= ShareLock ? lappend(result, held) : result;
+}
+
+/* Are others not kept from anything yet?  Cheap, and true of most transactions. */
+bool
+mg_situation_is_fresh(struct MgScript *script)
+{
+	if (!mg_situation_in_block(script))
+		return true;
+	if (script && script->locks != NIL)
+		return false;
+	return (script && !script->live) || mg_own_locks() == NIL;
+}
+
+/* See mg.h. */
 List *
 mg_situation_locked(struct MgScript *script)
 {
+	List *relids = NIL;
 	List *result = NIL;
-	HASH_SEQ_STATUS status;
-	MgTaken *taken;
 	ListCell *lc;
 
+	if (!mg_situation_in_block(script))
+		return NIL;
+	if (script == NULL || script->live)
+		relids = mg_own_locks();
 	foreach(lc, script ? script->locks : NIL)
 	{
 		MgScriptLock *lock = lfirst(lc);
 
 		if (lock->lockmode >= ShareLock)
-			result = list_append_unique_oid(result, lock->relid);
+			relids = list_append_unique_oid(relids, lock->relid);
 	}
-	if (mg_taken != NULL && (script == NULL || script->live))
-	{
-		hash_seq_init(&status, mg_taken);
-		while ((taken = hash_seq_search(&status)) != NULL)
-		{
-			if (taken->key.lockmode >= ShareLock &&
-				mg_really_held(taken->key.relid, NULL) >= ShareLock)
-				result = list_append_unique_oid(result, taken->key.relid);
-		}
-	}
-	list_sort(result, list_oid_cmp);
+	list_sort(relids, list_oid_cmp);
+	foreach(lc, relids)
+		result = mg_add_held(result, script, lfirst_oid(lc));
 	return result;
 }
 
 /*
  * The strongest lock held on a relation before the statement takes its own:
  * by this transaction, or in a dry run also by the script so far.  NoLock if
- * it is weaker than ShareUpdateExclusiveLock.  *since (may be NULL) is the
- * tag of the command that took it, or NULL if that is not known.
+ * it is weaker than ShareUpdateExclusiveLock.  *since (may be NULL) says which
+ * command took it and when, as in "for 12 s, since ALTER TABLE", or is NULL if
+ * that is not known; of what a script has locked only the command is.
  */
 LOCKMODE
 mg_situation_held(struct MgScript *script, Oid relid, const char **since)
@@ -232,7 +370,45 @@ mg_situation_held(struct MgScript *script, Oid relid, const char **since)
 	{
 		held = simulated;
 		if (since)
-			*since = command;
+			*since = psprintf("since %s", command);
 	}
 	return held;
+}
+
+/* ------------------------------------------------------------------------
+ * What has been written
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Rows of a relation that this transaction has inserted, updated and deleted,
+ * without what is rolled back; 0 also if that is not counted.
+ */
+static double
+mg_really_written(Oid relid)
+{
+	double rows = 0;
+
+	for (PgStat_TableXactStatus *trans = mg_table_xact_status(relid); trans; trans = trans->upper)
+		rows += (double) trans->tuples_inserted + (double) trans->tuples_updated +
+				(double) trans->tuples_deleted;
+	return rows;
+}
+
+/* See mg.h. */
+bool
+mg_situation_written(struct MgScript *script, Oid relid, double *rows)
+{
+	LOCKTAG tag;
+	bool written = false;
+
+	*rows = 0;
+	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
+	if ((script == NULL || script->live) && mg_lock_held_by_me(&tag, RowExclusiveLock))
+	{
+		written = true;
+		*rows = mg_really_written(relid);
+	}
+	if (script && mg_script_written(script, relid, rows))
+		written = true;
+	return written;
 }

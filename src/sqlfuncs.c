@@ -69,10 +69,13 @@ mg_parser_context(void *arg)
 
 /* What to do about a statement that core would refuse. */
 static const char *
-mg_problem_hint(const MgProblem *problem)
+mg_problem_hint(MgFootprint *fp)
 {
-	if (problem->hint)
-		return problem->hint;
+	const MgProblem *problem = fp->problem;
+	const char *advice = problem->hint ? problem->hint : mg_advise_refused(fp);
+
+	if (advice)
+		return advice;
 	switch (problem->sqlerrcode)
 	{
 		case ERRCODE_UNDEFINED_TABLE:
@@ -93,11 +96,13 @@ mg_problem_hint(const MgProblem *problem)
 }
 
 static void
-mg_raise_problem(const MgProblem *problem)
+mg_raise_problem(MgFootprint *fp)
 {
+	const MgProblem *problem = fp->problem;
+
 	ereport(ERROR, errcode(problem->sqlerrcode), errmsg_internal("%s", problem->message),
 			problem->detail ? errdetail_internal("%s", problem->detail) : 0,
-			errhint("%s", mg_problem_hint(problem)));
+			errhint("%s", mg_problem_hint(fp)));
 }
 
 /* ------------------------------------------------------------------------
@@ -193,36 +198,6 @@ mg_tell_silences(MgDryRun *run)
  * The dry run
  * ------------------------------------------------------------------------ */
 
-/* What core calls a statement that it refuses inside a transaction block. */
-static const char *
-mg_concurrent_name(MgFootprint *fp)
-{
-	ListCell *lc;
-
-	switch (nodeTag(fp->stmt))
-	{
-		case T_IndexStmt:
-			return "CREATE INDEX CONCURRENTLY";
-		case T_DropStmt:
-			return "DROP INDEX CONCURRENTLY";
-		case T_AlterTableStmt:
-			return "ALTER TABLE ... DETACH CONCURRENTLY";
-		case T_ReindexStmt:
-			foreach(lc, castNode(ReindexStmt, fp->stmt)->params)
-			{
-				DefElem *option = lfirst_node(DefElem, lc);
-
-				if (strcmp(option->defname, "concurrently") == 0 && defGetBoolean(option))
-					return "REINDEX CONCURRENTLY";
-			}
-			return fp->command;
-		case MG_TAG_CLUSTER:
-			return mg_repack_name(fp);
-		default:
-			return fp->command;
-	}
-}
-
 /* The caller's own transaction block is none of the script's. */
 static void
 mg_check_block(MgDryRun *run, MgFootprint *fp)
@@ -254,7 +229,7 @@ mg_dry_statement(MgDryRun *run, Node *stmt)
 		if (fp->problem == NULL)
 			mg_check_block(run, fp);
 		if (fp->problem)
-			mg_raise_problem(fp->problem);
+			mg_raise_problem(fp);
 	}
 	if (fp && fp->covered)
 		run->emit(run, fp);

@@ -34,6 +34,16 @@ mg_reaches(const MgFinding *finding, int rows, int megabytes)
 	return megabytes >= 0 && finding->bytes >= (uint64) megabytes * 1024 * 1024;
 }
 
+/* Is a relation of this size one that somebody would be told about? */
+bool
+mg_is_large(double rows, uint64 bytes)
+{
+	MgFinding finding = {.rows = rows, .bytes = bytes};
+
+	return mg_reaches(&finding, mg_warn_rows, mg_warn_size) ||
+		   mg_reaches(&finding, mg_block_rows, mg_block_size);
+}
+
 /* What the size of the work alone asks for. */
 static MgVerdict
 mg_threshold_verdict(const MgFinding *finding)

@@ -167,7 +167,8 @@ sub in_a_copy
 	{
 		local $db = "copy_of_$db";
 
-		admin("ALTER DATABASE $db SET $_") foreach 'migration_guard.warn_rows = 1000',
+		# when statistics arrive is a matter of seconds, so there are none of the use of the copy
+		admin("ALTER DATABASE $db SET $_") foreach 'track_counts = off', 'migration_guard.warn_rows = 1000',
 		  'migration_guard.block_rows = 10000', "migration_guard.mode = $mode",
 		  q{session_preload_libraries = 'migration_guard'};
 		$run = run_sql($sql);
@@ -240,6 +241,8 @@ my $locks = q{SELECT l.relation::regclass::text || ' ' || l.mode FROM pg_locks l
 #            must be silent and the schema must become what the statement
 #            would have made of it; "runs" leaves out the latter; "no"
 #   rest     what is left of the statement when the hint takes something out
+#   hint_says  what the guard says all the same while the hint's SQL runs
+#   indexes  1: the hint makes indexes for a foreign key, which the statement does not
 # Returns the error.
 sub refused
 {
@@ -305,10 +308,12 @@ sub try_hint
 	cmp_ok(scalar(@sql), '>', 0, "$label: $name: the hint has SQL") or return;
 	$safe = in_a_copy(join("\n", $first, $o{rest} // '', @sql), 'enforce');
 	is($safe->{rc}, 0, "$label: $name: the hint's SQL runs") or diag($safe->{err} . $error->{HINT});
-	is(guard_says($safe->{said}), '', "$label: $name: and the guard lets it pass")
+	is(guard_says($safe->{said}), $o{hint_says} // '', "$label: $name: and the guard lets it pass")
 	  or diag($safe->{err} . $error->{HINT});
 	return if ($o{try_hint} // '') eq 'runs';
-	$unsafe = in_a_copy($first . $sql, 'off');
+	$unsafe = in_a_copy(
+		join("\n", $first . $sql, $o{indexes} ? grep { /^(?:CREATE|ALTER) INDEX/ } @sql : ()),
+		'off');
 	is($unsafe->{rc}, 0, "$label: $name: without the guard the statement runs") or diag($unsafe->{err});
 	is($safe->{shape}, $unsafe->{shape}, "$label: $name: the hint leads to the same schema")
 	  or diag($error->{HINT});

@@ -57,18 +57,19 @@ sub naive_is_refused
 		],
 		schema => 'public',
 		table => 'chat_message',
+		hint_says => 'WARNING MG507',
 		try_hint => $size =~ /million/ ? 'no' : 'leads there');
 
 	# the migration as it is written: the transaction fails as a whole
 	$before = fingerprint();
 	$run = run_sql($naive, go_on => 1);
-	is(guard_says($run->{said}), 'ERROR MG121', "story 1: whole migration ($size): refused");
+	is(guard_says($run->{said}), 'WARNING MG507, ERROR MG121', "story 1: whole migration ($size): refused");
 	is(fingerprint(), $before, "story 1: whole migration ($size): nothing has changed");
 
 	# the same through the simple protocol in one string
 	$run = run_sql(join(' \\; ', map { s/;\s*$//r } $alter, $constraints, $index) . ';',
 		go_on => 1);
-	is(guard_says($run->{said}), 'ERROR MG121', "story 1: one query string ($size): refused");
+	is(guard_says($run->{said}), 'WARNING MG507, ERROR MG121', "story 1: one query string ($size): refused");
 	is(fingerprint(), $before, "story 1: one query string ($size): nothing has changed");
 	return $error;
 }
@@ -79,7 +80,9 @@ sub corrected_passes
 	my @sql = hint_sql($hint);
 
 	is(scalar(@sql), 1, "story 1: the hint is one statement ($size)") or diag($hint);
-	passes("split ($size): ADD COLUMN in its own transaction", "BEGIN;\n$alter\n$constraints\nCOMMIT;");
+	passes("split ($size): ADD COLUMN in its own transaction",
+		"BEGIN;\n$alter\n$constraints\nCOMMIT;",
+		says => 'WARNING MG507');
 	passes("split ($size): the hint's SQL", $sql[0]);
 	value_is(
 		"split ($size): the index is there and valid",
@@ -109,8 +112,9 @@ explain_is('the ALTER, indexes too', $alter,
 	[ 'chat_message|AccessExclusiveLock|reads and writes|f|f|0',
 		'chat_pushnotificationtoken|ShareRowExclusiveLock|writes|f|f|0' ],
 	indexes => 1);
-check_is('the ALTER', $alter, []);
-$run = passes('the ALTER', "BEGIN;\n$alter\n$constraints\n$strong_locks\nROLLBACK;");
+check_is('the ALTER', $alter, '1|warn|fk_without_index|MG507|chat_message');
+$run = passes('the ALTER', "BEGIN;\n$alter\n$constraints\n$strong_locks\nROLLBACK;",
+	says => 'WARNING MG507');
 is($run->{out},
 	"chat_message|AccessExclusiveLock\nchat_pushnotificationtoken|ShareRowExclusiveLock",
 	'story 1: the ALTER: the server takes the locks that explain has said');
@@ -118,11 +122,12 @@ is($run->{out},
 # the index build: alone it blocks writers, behind the ALTER readers too
 explain_is('the index build', 'CREATE INDEX i ON chat_message (text)',
 	'chat_message|ShareLock|writes|f|t|1');
-check_is('the naive migration', $naive, '4|block|create_index|MG121|chat_message');
+check_is('the naive migration', $naive,
+	[ '2|warn|fk_without_index|MG507|chat_message', '4|block|create_index|MG121|chat_message' ]);
 check_is(
 	'the naive migration, SET CONSTRAINTS left out',
 	"BEGIN; $alter $index COMMIT;",
-	'3|block|create_index|MG121|chat_message');
+	[ '2|warn|fk_without_index|MG507|chat_message', '3|block|create_index|MG121|chat_message' ]);
 refused('the index build alone',
 	'CREATE INDEX chat_message_text_idx ON chat_message (text);',
 	state => 'MG121',
@@ -137,7 +142,8 @@ $error = naive_is_refused('20,000 rows');
 corrected_passes('20,000 rows', $error->{HINT});
 
 # the through table: Django's three statements, and all in one
-passes('start over', 'ALTER TABLE chat_message DROP COLUMN push_notification_token_id;');
+passes('start over', 'ALTER TABLE chat_message DROP COLUMN push_notification_token_id;',
+	says => 'WARNING MG503');
 my $through = q{CREATE TABLE "chat_message_push" ("id" serial NOT NULL PRIMARY KEY,
 	"message_id" integer NOT NULL UNIQUE, "token_id" integer NOT NULL);};
 my @references = (

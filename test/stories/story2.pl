@@ -38,13 +38,16 @@ passes('ADD COLUMN', 'ALTER TABLE users_user ADD COLUMN team_id INTEGER;');
 explain_is('the foreign key', $fk,
 	[ 'teams_team|ShareRowExclusiveLock|writes|f|t|0',
 		'users_user|ShareRowExclusiveLock|writes|f|t|0' ]);
-check_is('the foreign key', $fk, '1|block|add_foreign_key|MG105|users_user');
+check_is('the foreign key', $fk,
+	[ '1|block|add_foreign_key|MG105|users_user', '1|warn|fk_without_index|MG507|users_user' ]);
 $error = refused('the foreign key',
 	"$fk;",
 	state => 'MG105',
 	message => [ qr/^ADD FOREIGN KEY to "users_user" would block writes\b/, qr/\d.* rows/ ],
 	detail => qr/ShareRowExclusiveLock/,
+	indexes => 1,
 	hint => [
+		qr/CREATE INDEX CONCURRENTLY \S+ ON \S*users_user \(team_id\);/,
 		qr/ADD CONSTRAINT "?fk_users_team"? FOREIGN KEY \("?team_id"?\) REFERENCES .*teams_team.* NOT VALID;/s,
 		qr/VALIDATE CONSTRAINT "?fk_users_team"?;/
 	],
@@ -54,11 +57,12 @@ $error = refused('the foreign key',
 
 # the hint's SQL, one transaction after the other
 @sql = hint_sql($error->{HINT});
-is(scalar(@sql), 2, 'story 2: the hint is two statements') or diag($error->{HINT});
+is(scalar(@sql), 3, 'story 2: the hint is three statements') or diag($error->{HINT});
 passes("hint: $_", $_) foreach @sql;
 value_is('hint: the foreign key is there and valid',
 	q{SELECT convalidated FROM pg_constraint WHERE conname = 'fk_users_team'}, 't');
 passes('start over', 'ALTER TABLE users_user DROP CONSTRAINT fk_users_team;');
+passes('start over: the index', $sql[0] =~ s/^CREATE (INDEX CONCURRENTLY \S+) .*/DROP $1;/r);
 
 # ---- the safe order
 unfinished_is('nothing at first');

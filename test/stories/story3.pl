@@ -127,8 +127,8 @@ explain_is('SET NOT NULL again', $set_not_null, 'server|AccessExclusiveLock|read
 
 # ---- the foreign key
 refused('the foreign key', "$fk;", state => 'MG105', table => 'server',
-	constraint => 'server_location_fk', hint => qr/NOT VALID/);
-passes('the foreign key, NOT VALID', "$fk NOT VALID;");
+	constraint => 'server_location_fk', hint => qr/NOT VALID/, indexes => 1);
+passes('the foreign key, NOT VALID', "$fk NOT VALID;", says => 'WARNING MG507');
 passes('VALIDATE the foreign key', 'ALTER TABLE server VALIDATE CONSTRAINT server_location_fk;');
 
 # ---- and the old column goes
@@ -136,7 +136,7 @@ explain_is('DROP COLUMN', 'ALTER TABLE server DROP COLUMN location_name',
 	'server|AccessExclusiveLock|reads and writes|f|f|0');
 explain_is('DROP COLUMN as Django writes it', 'ALTER TABLE server DROP COLUMN location_name CASCADE',
 	'server|AccessExclusiveLock|reads and writes|f|f|0');
-passes('DROP COLUMN', 'ALTER TABLE server DROP COLUMN location_name CASCADE;');
+passes('DROP COLUMN', 'ALTER TABLE server DROP COLUMN location_name CASCADE;', says => 'WARNING MG503');
 value_is('the rows are all there', 'SELECT count(*), count(location_id) FROM server', '20000|20000');
 
 1;

@@ -124,35 +124,35 @@ my ($reindex, $remove) = ($rows[0]{finish_sql}, $rows[0]{remove_sql});
 like($reindex, qr/^REINDEX INDEX CONCURRENTLY .*ads_ic_idx$/, 'story 5: unfinished: it can be finished');
 like($remove, qr/^DROP INDEX CONCURRENTLY .*ads_ic_idx$/, 'story 5: unfinished: it can be removed');
 
-# a rerun would skip it
+# a rerun would skip it; it is advised to build it again, which works without the duplicates
+my $deduplicate = q{DELETE FROM ads_impressioncounter a USING ads_impressioncounter b
+	WHERE a.ad_id = b.ad_id AND a.impression_date = b.impression_date AND a.id > b.id;};
 foreach my $form ('UNIQUE INDEX CONCURRENTLY', 'UNIQUE INDEX', 'INDEX CONCURRENTLY')
 {
 	my $sql = "CREATE $form IF NOT EXISTS ads_ic_idx ON ads_impressioncounter (ad_id, impression_date);";
 
-	check_is("a rerun with $form IF NOT EXISTS", $sql, '1|warn|invalid_index|MG601|ads_ic_idx')
+	check_is("a rerun with $form IF NOT EXISTS", $sql, '1|block|invalid_index|MG601|ads_ic_idx')
 	  if $form =~ /CONCURRENTLY/;
-	$run = passes("a rerun with $form IF NOT EXISTS", $sql, says => 'WARNING MG601');
-	my ($warning) = grep { $_->{state} eq 'MG601' } @{ $run->{said} };
-	like($warning->{message} // '', qr/"ads_ic_idx"/, "story 5: rerun with $form: names the index");
-	like(($warning->{message} // '') . ($warning->{DETAIL} // ''),
+	$error = refused("a rerun with $form IF NOT EXISTS", $sql,
+		state => 'MG601', try_hint => 'runs', rest => $deduplicate);
+	like($error->{message} // '', qr/"ads_ic_idx"/, "story 5: rerun with $form: names the index");
+	like(($error->{message} // '') . ($error->{DETAIL} // ''),
 		qr/invalid/i, "story 5: rerun with $form: says that it is invalid");
-	like($warning->{HINT} // '', qr/(?:REINDEX|DROP) INDEX CONCURRENTLY/,
+	like($error->{HINT} // '', qr/DROP INDEX CONCURRENTLY .*\nCREATE (?:UNIQUE )?INDEX CONCURRENTLY/,
 		"story 5: rerun with $form: names a way out");
 }
 $run = run_sql($using, go_on => 1);
 is($run->{said}[-1]{state}, '55000', 'story 5: USING INDEX with it: core refuses');
 
 # take the duplicate out, and finish or remove the index
-run_sql(q{DELETE FROM ads_impressioncounter a USING ads_impressioncounter b
-	WHERE a.ad_id = b.ad_id AND a.impression_date = b.impression_date AND a.id > b.id;}, must => 1);
+run_sql($deduplicate, must => 1);
 passes("remove it: $remove", "$remove;");
 unfinished_is('removed');
 run_sql(q{INSERT INTO ads_impressioncounter (ad_id, impression_date)
 	SELECT ad_id, impression_date FROM ads_impressioncounter WHERE id = 1;}, must => 1);
 run_sql($build, go_on => 1);
 unfinished_is('invalid again', [qr/ads_ic_idx/]);
-run_sql(q{DELETE FROM ads_impressioncounter a USING ads_impressioncounter b
-	WHERE a.ad_id = b.ad_id AND a.impression_date = b.impression_date AND a.id > b.id;}, must => 1);
+run_sql($deduplicate, must => 1);
 passes("finish it: $reindex", "$reindex;");
 unfinished_is('finished');
 passes('a rerun with IF NOT EXISTS finds a valid index',

@@ -26,6 +26,7 @@ is($rows[$_], $rules[$_], "README on rule " . ($_ + 1)) foreach 0 .. $#rules;
 # So has the table of settings, with their defaults.
 my %settings = map { split /\|/, $_, 2 } split /\n/, $node->safe_psql('postgres', q{
 	SELECT name, CASE WHEN name LIKE '%size' THEN boot_val::int / 1024 || 'GB'
+				 WHEN unit = 'ms' THEN current_setting(name)
 				 ELSE boot_val END
 	FROM pg_settings WHERE name LIKE 'migration\_guard.%'});
 my %told = $readme =~ /^\| `(migration_guard\.\w+)` \| `?(\w*)`? ?\|/mg;

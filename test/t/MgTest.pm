@@ -17,7 +17,8 @@ use Test::More;
 
 our @EXPORT = qw(
   mg_node mg_conf mg_fixture mg_app mg_contents mg_quiet mg_psql mg_value
-  mg_refused mg_passes mg_errors mg_warnings mg_session mg_tell mg_close);
+  mg_refused mg_passes mg_errors mg_warnings mg_session mg_tell mg_send
+  mg_receive mg_close);
 
 # Every session of a test ends within this time, or the test fails.
 my $limit = 120;
@@ -39,14 +40,14 @@ migration_guard.warn_size = -1
 migration_guard.block_size = -1
 EOM
 
-# A running server.  Options: those of mg_conf, and new => options of
-# PostgreSQL::Test::Cluster->new.
+# A running server.  Options: those of mg_conf; new => options of
+# PostgreSQL::Test::Cluster->new; allows_streaming => 1: it can have standbys.
 sub mg_node
 {
 	my ($name, %opt) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name, %{ $opt{new} || {} });
 
-	$node->init;
+	$node->init(allows_streaming => $opt{allows_streaming});
 	mg_conf($node, %opt);
 	$node->start;
 	return $node;
@@ -206,7 +207,8 @@ sub mg_connstr
 	  . "' port="
 	  . $node->port
 	  . " dbname='$db'"
-	  . ($opt{user} ? " user='$opt{user}'" : '');
+	  . ($opt{user} ? " user='$opt{user}'" : '')
+	  . ($opt{replication} ? ' replication=database' : '');
 }
 
 # psql's stderr, in verbose form, as a list of messages.
@@ -305,12 +307,30 @@ sub mg_session
 sub mg_tell
 {
 	my ($s, $sql) = @_;
+
+	mg_send($s, $sql);
+	return mg_receive($s);
+}
+
+# The same in two steps, for statements that wait for somebody else.
+sub mg_send
+{
+	my ($s, $sql) = @_;
 	my $mark = 'mg-done-' . ++$s->{n};
 
 	$s->{out} = '';
 	$s->{err} = '';
 	$s->{timer}->start($limit);
 	$s->{in} .= "$sql\n\\echo $mark\n\\warn $mark\n";
+	IPC::Run::pump_nb($s->{h});
+	return;
+}
+
+sub mg_receive
+{
+	my ($s) = @_;
+	my $mark = 'mg-done-' . $s->{n};
+
 	IPC::Run::pump($s->{h})
 	  until $s->{out} =~ /^$mark$/m && $s->{err} =~ /^(?:psql:.*: )?$mark$/m;
 	$s->{out} =~ s/^$mark\n?//m;

@@ -1,0 +1,135 @@
+/*
+ * report_lock.c
+ *
+ * Owns what is said about locks that are not to be had: that it takes long,
+ * and in the end that it took too long.  Both name who is in the way.
+ */
+#include "mg_locking.h"
+
+#include "advice.h"
+
+/* "table \"orders\"", or what else it is. */
+static const char *
+mg_subject(Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return psprintf("relation %u", relid);
+	return psprintf("%s \"%s\"", mg_relkind_name(get_rel_relkind(relid)), name);
+}
+
+/* Who is in the way, in whole sentences. */
+static char *
+mg_in_the_way(List *blockers)
+{
+	char *text;
+
+	if (blockers == NIL)
+		return pstrdup("Whoever had it has just given it back, but others wait for it already.");
+	text = mg_word_blockers(blockers);
+	text[0] = pg_toupper((unsigned char) text[0]);
+	return psprintf("%s.", text);
+}
+
+/* May the current user set it? */
+static bool
+mg_may_set(const char *name)
+{
+	return pg_parameter_aclcheck(name, GetUserId(), ACL_SET) == ACLCHECK_OK;
+}
+
+/* How to get the locks nevertheless. */
+static char *
+mg_lock_hint(List *blockers, bool session_limit)
+{
+	StringInfoData buf;
+	MgBlocker *oldest = blockers ? linitial(blockers) : NULL;
+
+	initStringInfo(&buf);
+	if (oldest == NULL)
+		mg_say(&buf, "Run it again when the relation is used less.");
+	else if (oldest->prepared)
+	{
+		mg_say(&buf, "Run it again when the prepared transaction has ended, or end it:");
+		mg_sql(&buf, "ROLLBACK PREPARED %s", quote_literal_cstr(oldest->gid));
+	}
+	else if (mg_may_terminate(oldest))
+	{
+		mg_say(&buf, "Run it again when that session has ended its transaction, or end it:");
+		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", oldest->pid);
+	}
+	else
+		mg_say(&buf, "Run it again when that session has ended its transaction.");
+	if (!session_limit && mg_may_set("migration_guard.lock_timeout"))
+	{
+		mg_say(&buf, "To try for longer:");
+		mg_sql(&buf, "SET migration_guard.lock_timeout = '1min'");
+		mg_say(&buf, "With 0 the server takes the lock as it always does: the statement waits for "
+					 "it, and everybody queues behind the statement.");
+	}
+	return buf.data;
+}
+
+/* What limits the time, as it is set. */
+static char *
+mg_limit(bool session_limit)
+{
+	const char *name = session_limit ? "lock_timeout" : "migration_guard.lock_timeout";
+
+	return psprintf("%s (%s)", name, GetConfigOptionByName(name, NULL, false));
+}
+
+/* It takes long, and whoever waits for the statement may want to know why. */
+void
+mg_report_lock_wait(MgLocking *locking, List *blockers)
+{
+	MgWanted *wanted = &locking->wanted[locking->failed];
+
+	ereport(NOTICE,
+			errmsg("%s still tries to lock %s", locking->fp->command, mg_subject(wanted->relid)),
+			errdetail("It needs %s, and goes on trying until %s is over; others do not queue "
+					  "behind it. %s",
+					  GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode),
+					  mg_limit(locking->session_limit), mg_in_the_way(blockers)));
+}
+
+/* Somebody in the way waits for this transaction in turn. */
+void
+mg_report_lock_deadlock(MgLocking *locking, const MgBlocker *blocker)
+{
+	MgWanted *wanted = &locking->wanted[locking->failed];
+	char *sentence = mg_word_blocker(blocker);
+
+	sentence[0] = pg_toupper((unsigned char) sentence[0]);
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+			 errmsg("%s could not lock %s without a deadlock", locking->fp->command,
+					mg_subject(wanted->relid)),
+			 errdetail("It needs %s. %s. That session waits for a lock that this transaction "
+					   "holds from before.",
+					   GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode), sentence),
+			 errhint("Run each statement in a transaction of its own, or lock all tables in one "
+					 "statement first: LOCK TABLE.")));
+}
+
+/* Time is up. */
+void
+mg_report_lock_timeout(MgLocking *locking, List *blockers)
+{
+	MgWanted *wanted = &locking->wanted[locking->failed];
+	const char *command = locking->fp->command;
+	const char *mode = GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode);
+	const char *subject = mg_subject(wanted->relid);
+	const char *schema = get_namespace_name(get_rel_namespace(wanted->relid));
+	const char *table = get_rel_name(wanted->relid);
+
+	ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					locking->session_limit ? errmsg("canceling statement due to lock timeout")
+										   : errmsg("%s could not lock %s within %s", command,
+													subject, mg_limit(false)),
+					errdetail("It needs %s on %s. %s", mode, subject, mg_in_the_way(blockers)),
+					errhint("%s", mg_lock_hint(blockers, locking->session_limit)),
+					schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+					table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0));
+}

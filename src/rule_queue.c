@@ -1,0 +1,267 @@
+/*
+ * rule_queue.c
+ *
+ * Owns the rule lock_queue: a statement would have to wait for a lock, because
+ * somebody holds one that conflicts with it, now and for longer than a moment.
+ * While it waits in the lock queue, all that comes later waits behind it,
+ * however small the table is.
+ *
+ * Sizes do not matter here, so empty tables count like others.
+ */
+#include "mg.h"
+
+#include "advice.h"
+
+/* A relation whose lock cannot be had now. */
+typedef struct MgWait
+{
+	Oid relid;
+	LOCKMODE lockmode;
+	List *blockers; /* of MgBlocker: those that last; never empty */
+} MgWait;
+
+/* All of them. */
+typedef struct MgQueue
+{
+	List *waits;    /* of MgWait */
+	List *blockers; /* of MgBlocker, oldest transaction first */
+} MgQueue;
+
+/*
+ * Is it said of this statement who is in its way?  A dry run says it, with all
+ * that is so right now.  When it runs, locking says so itself if it has to
+ * wait, unless the wait is left to core.
+ */
+static bool
+mg_queue_is_told(MgFootprint *fp)
+{
+	return fp->script != NULL || mg_lock_timeout == 0;
+}
+
+/*
+ * Is it an index whose table is locked in a mode that conflicts with all
+ * others?  Whoever uses the index has locked the table, too.
+ */
+static bool
+mg_goes_with_table(MgFootprint *fp, const MgEffect *eff)
+{
+	MgEffect *table = NULL;
+
+	if (eff->relkind == RELKIND_INDEX || eff->relkind == RELKIND_PARTITIONED_INDEX)
+		table = mg_effect_find(fp, IndexGetRelation(eff->relid, true));
+	return table != NULL && table->lockmode == AccessExclusiveLock;
+}
+
+/*
+ * Does the statement take a lock that ordinary reads or writes conflict with,
+ * and that the transaction does not have yet, on a relation that others use?
+ */
+static bool
+mg_needs_lock(MgFootprint *fp, const MgEffect *eff)
+{
+	if (eff->lockmode < ShareLock || IsCatalogRelationOid(eff->relid) ||
+		mg_goes_with_table(fp, eff))
+		return false;
+	if (mg_situation_held(fp->script, eff->relid, NULL) >= eff->lockmode)
+		return false;
+	return !isAnyTempNamespace(get_rel_namespace(eff->relid)) && !mg_relation_is_new(eff->relid);
+}
+
+/* Those of a list that are here to stay. */
+static List *
+mg_lasting(List *blockers)
+{
+	List *lasting = NIL;
+	ListCell *lc;
+
+	foreach(lc, blockers)
+	{
+		if (mg_blocker_lasts(lfirst(lc)))
+			lasting = lappend(lasting, lfirst(lc));
+	}
+	return lasting;
+}
+
+/*
+ * MgRule.applies of lock_queue.  On a standby, nobody can tell what the locks
+ * are like where the statement will run.
+ */
+bool
+mg_would_queue(MgFootprint *fp, MgFinding *finding)
+{
+	MgHolders *holders;
+	List *waits = NIL;
+	ListCell *lc;
+
+	if (!mg_queue_is_told(fp) || fp->concurrent || RecoveryInProgress())
+		return false;
+	holders = mg_holders_begin();
+	foreach(lc, fp->effects)
+	{
+		MgEffect *eff = lfirst(lc);
+		List *blockers;
+		MgWait *wait;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!mg_needs_lock(fp, eff))
+			continue;
+		blockers = mg_lasting(mg_holders_of(holders, eff->relid, eff->lockmode));
+		if (blockers == NIL)
+			continue;
+		wait = palloc(sizeof(MgWait));
+		wait->relid = eff->relid;
+		wait->lockmode = eff->lockmode;
+		wait->blockers = blockers;
+		waits = lappend(waits, wait);
+		if (finding->lockmode == NoLock || eff->relid == fp->target)
+		{
+			finding->relid = eff->relid;
+			finding->lockmode = eff->lockmode;
+		}
+	}
+	if (waits == NIL)
+		return false;
+	finding->queue = palloc(sizeof(MgQueue));
+	finding->queue->waits = waits;
+	finding->queue->blockers = mg_lasting(mg_holders_end(holders));
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Words
+ * ------------------------------------------------------------------------ */
+
+/* The name of a relation in a message; the OID if it is gone. */
+static const char *
+mg_name(Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	return name ? name : psprintf("%u", relid);
+}
+
+/* What somebody holds of what the statement needs: "\"a\", \"b\" and 3 more". */
+static char *
+mg_held_by(MgQueue *queue, MgBlocker *blocker)
+{
+	StringInfoData buf;
+	int count = 0;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, queue->waits)
+	{
+		MgWait *wait = lfirst(lc);
+
+		if (list_member_ptr(wait->blockers, blocker) && ++count <= MG_SHOWN)
+			appendStringInfo(&buf, "%s\"%s\"", count > 1 ? ", " : "", mg_name(wait->relid));
+	}
+	if (count > MG_SHOWN)
+		appendStringInfo(&buf, " and %d more", count - MG_SHOWN);
+	return buf.data;
+}
+
+/* Who is in the way, and what that means to others; for DETAIL. */
+static List *
+mg_queue_facts(MgFinding *finding, MgQueue *queue)
+{
+	const char *blocks = mg_lock_blocks(finding->lockmode);
+	int others = list_length(queue->blockers) - MG_SHOWN;
+	List *facts = NIL;
+	ListCell *lc;
+
+	foreach(lc, queue->blockers)
+	{
+		MgBlocker *blocker = lfirst(lc);
+
+		if (foreach_current_index(lc) == MG_SHOWN)
+			break;
+		facts = lappend(facts, list_length(queue->waits) == 1
+								   ? mg_word_blocker(blocker)
+								   : psprintf("%s; it has locked %s", mg_word_blocker(blocker),
+											  mg_held_by(queue, blocker)));
+	}
+	if (others > 0)
+		facts = lappend(facts, psprintf("and %d more are in the way", others));
+	return lappend(facts,
+				   psprintf("while %s on \"%s\" is waited for in the queue, %s that come later "
+							"wait, too",
+							GetLockmodeName(DEFAULT_LOCKMETHOD, finding->lockmode),
+							mg_name(finding->relid), blocks));
+}
+
+/* Can nothing be done but wait?  A dump is not to be ended, nor is the copy of a subscription. */
+static bool
+mg_is_to_be_left(const MgBlocker *blocker)
+{
+	return blocker->autovacuum || blocker->process != NULL ||
+		   (blocker->application && strncmp(blocker->application, "pg_dump", 7) == 0);
+}
+
+/* What a prepared transaction needs. */
+static void
+mg_say_prepared(StringInfo buf, const MgBlocker *blocker)
+{
+	const char *gid = quote_literal_cstr(blocker->gid);
+
+	if (superuser() || blocker->userid == GetUserId())
+		mg_say(buf, "Finish the prepared transaction: COMMIT PREPARED %s or ROLLBACK PREPARED %s.",
+			   gid, gid);
+	else
+		mg_say(buf,
+			   "Let its user or a superuser finish the prepared transaction, by COMMIT PREPARED "
+			   "%s or ROLLBACK PREPARED %s.",
+			   gid, gid);
+}
+
+/* What can be done about them; for HINT. */
+static char *
+mg_queue_hint(List *blockers)
+{
+	List *sessions = NIL;
+	bool wraparound = false;
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, blockers)
+	{
+		MgBlocker *blocker = lfirst(lc);
+
+		if (foreach_current_index(lc) == MG_SHOWN)
+			break;
+		if (blocker->prepared)
+			mg_say_prepared(&buf, blocker);
+		else if (mg_may_terminate(blocker) && !mg_is_to_be_left(blocker))
+			sessions = lappend(sessions, blocker);
+		wraparound |= blocker->visible && blocker->wraparound;
+	}
+	if (sessions != NIL)
+		mg_say(&buf, "Run it when nobody is in the way any more, or end the session%s:",
+			   list_length(sessions) == 1 ? "" : "s");
+	else if (buf.len == 0)
+		mg_say(&buf, "Run it when nobody is in the way any more.");
+	foreach(lc, sessions)
+		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", ((MgBlocker *) lfirst(lc))->pid);
+	if (wraparound)
+		mg_say(&buf, "A vacuum to prevent wraparound that is cancelled starts again.");
+	return buf.data;
+}
+
+/* MgCategory.word of the category: as the current user, who sees no more than his own. */
+void
+mg_word_queue(MgFootprint *fp, MgFinding *finding)
+{
+	MgQueue *queue = finding->queue;
+	int others = list_length(queue->waits) - 1;
+
+	finding->facts = mg_queue_facts(finding, queue);
+	finding->danger = "";
+	mg_word_situation(fp, finding);
+	finding->message = psprintf("%s would have to wait for its lock on \"%s\"%s", fp->command,
+								mg_name(finding->relid),
+								others == 0 ? ""
+											: psprintf(" and %d more relation%s", others,
+													   others == 1 ? "" : "s"));
+	finding->hint = mg_queue_hint(queue->blockers);
+}
