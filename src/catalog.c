@@ -315,3 +315,20 @@ mg_among_constraints(List *rows, Oid constraint)
 	}
 	return false;
 }
+
+/*
+ * Keys of a foreign key's row: number, columns on both sides, and the
+ * operators that compare the referenced with the referencing column.
+ */
+void
+mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey, AttrNumber *confkey,
+					Oid *pf_eq_oprs)
+{
+	Oid pp_eq_oprs[INDEX_MAX_KEYS];
+	Oid ff_eq_oprs[INDEX_MAX_KEYS];
+	int ndelete;
+	AttrNumber delete_keys[INDEX_MAX_KEYS];
+
+	DeconstructFkConstraintRow(tuple, nkeys, conkey, confkey, pf_eq_oprs, pp_eq_oprs, ff_eq_oprs,
+							   &ndelete, delete_keys);
+}

@@ -66,6 +66,10 @@ extern List *mg_fkey_rows_of(Oid relid);
 extern List *mg_fkey_rows_to(Oid relid);
 extern bool mg_among_constraints(List *rows, Oid constraint);
 
+/* Keys of a foreign key's row; arrays of INDEX_MAX_KEYS. */
+extern void mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey,
+								AttrNumber *confkey, Oid *pf_eq_oprs);
+
 /* the columns of fixed length of such a row */
 static inline Form_pg_constraint
 mg_constraint_of(HeapTuple row)

@@ -22,15 +22,6 @@
 #include "replication/slot.h"
 #endif
 
-/* Does a walsender serve a physical standby?  Those of logical replication have a database. */
-static inline bool
-mg_walsender_is_physical(pid_t pid)
-{
-	PGPROC *proc = BackendPidGetProc(pid);
-
-	return proc != NULL && !OidIsValid(proc->databaseId);
-}
-
 /* Publications that name a table, and, from 19 on, those of all tables that leave it out. */
 #if PG_VERSION_NUM >= 190000
 #define mg_relation_publications(relid) GetRelationIncludedPublications(relid)
@@ -46,26 +37,6 @@ mg_walsender_is_physical(pid_t pid)
 #else
 #define mg_stat_last_scan(stats) ((TimestampTz) 0)
 #endif
-
-/* The process behind a virtual transaction; NULL: it is gone, or prepared. */
-static inline PGPROC *
-mg_vxid_process(VirtualTransactionId vxid)
-{
-#if PG_VERSION_NUM >= 170000
-	return vxid.procNumber == INVALID_PROC_NUMBER ? NULL : ProcNumberGetProc(vxid.procNumber);
-#else
-	return vxid.backendId == InvalidBackendId ? NULL : BackendIdGetProc(vxid.backendId);
-#endif
-}
-
-/* Is it a worker of autovacuum? */
-static inline bool
-mg_vxid_is_vacuum(VirtualTransactionId vxid)
-{
-	PGPROC *proc = mg_vxid_process(vxid);
-
-	return proc != NULL && (proc->statusFlags & PROC_IS_AUTOVACUUM) != 0;
-}
 
 /* Does this backend hold exactly this lock? */
 static inline bool
@@ -111,17 +82,6 @@ mg_next_proclock(int partition, PROCLOCK *previous)
 	return (PROCLOCK *) SHMQueueNext(queue, previous ? &previous->procLink : queue,
 									 offsetof(PROCLOCK, procLink));
 #endif
-}
-
-/* What this transaction has done to the rows of a table, innermost subtransaction first; or NULL */
-static inline PgStat_TableXactStatus *
-mg_table_xact_status(Oid relid)
-{
-	PgStat_EntryRef *ref =
-		pgstat_fetch_pending_entry(PGSTAT_KIND_RELATION,
-								   IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
-
-	return ref ? ((PgStat_TableStatus *) ref->pending)->trans : NULL;
 }
 
 /* Has a relation that is not new been given another file in this transaction? */
@@ -188,39 +148,14 @@ typedef BackendId MgBackendNumber;
 #define mg_mapped_file(relid, shared) RelationMapOidToFilenode(relid, shared)
 #endif
 
-/*
- * Where the main fork of a relation is, relative to the data directory, by
- * its pg_class row alone; NULL if it has no files.  Follows
- * RelationInitPhysicalAddr() and pg_relation_filepath().
- */
-static inline char *
-mg_relation_path(Form_pg_class form)
-{
-	MgBackendNumber backend = MG_NO_BACKEND;
-	Oid spcid = form->reltablespace ? form->reltablespace : MyDatabaseTableSpace;
-	Oid dbid = spcid == GLOBALTABLESPACE_OID ? InvalidOid : MyDatabaseId;
-	Oid number = form->relfilenode;
-
-	if (!RELKIND_HAS_STORAGE(form->relkind))
-		return NULL;
-	if (!OidIsValid(number))
-		number = mg_mapped_file(form->oid, form->relisshared);
-	if (!OidIsValid(number))
-		return NULL;
-	if (form->relpersistence == RELPERSISTENCE_TEMP)
-	{
-		backend = isTempOrTempToastNamespace(form->relnamespace)
-					? mg_own_temp_backend()
-					: mg_temp_backend(form->relnamespace);
-		if (backend == MG_NO_BACKEND)
-			return NULL;
-	}
+/* The path of a file of a relation, palloc'd. */
 #if PG_VERSION_NUM >= 180000
-	return pstrdup(GetRelationPath(dbid, spcid, number, backend, MAIN_FORKNUM).str);
+#define mg_file_path(dbid, spcid, number, backend) \
+	pstrdup(GetRelationPath(dbid, spcid, number, backend, MAIN_FORKNUM).str)
 #else
-	return GetRelationPath(dbid, spcid, number, backend, MAIN_FORKNUM);
+#define mg_file_path(dbid, spcid, number, backend) \
+	GetRelationPath(dbid, spcid, number, backend, MAIN_FORKNUM)
 #endif
-}
 
 /* Does a domain, or one that it is made over, have constraints? */
 static inline bool
@@ -251,23 +186,6 @@ mg_default_partition_base(List **qual, List *parent_qual)
 	*qual = list_concat(*qual, parent_qual);
 	return *qual;
 #endif
-}
-
-/*
- * Keys of a foreign key's row: number, columns on both sides, and the
- * operators that compare the referenced with the referencing column.
- */
-static inline void
-mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey, AttrNumber *confkey,
-					Oid *pf_eq_oprs)
-{
-	Oid pp_eq_oprs[INDEX_MAX_KEYS];
-	Oid ff_eq_oprs[INDEX_MAX_KEYS];
-	int ndelete;
-	AttrNumber delete_keys[INDEX_MAX_KEYS];
-
-	DeconstructFkConstraintRow(tuple, nkeys, conkey, confkey, pf_eq_oprs, pp_eq_oprs, ff_eq_oprs,
-							   &ndelete, delete_keys);
 }
 
 /* Memory for what a check hook hands over as "extra". */

@@ -51,6 +51,36 @@ mg_file_bytes(const char *path)
 	return total;
 }
 
+/*
+ * Where the main fork of a relation is, relative to the data directory, by
+ * its pg_class row alone; NULL if it has no files.  Follows
+ * RelationInitPhysicalAddr() and pg_relation_filepath().
+ */
+static char *
+mg_relation_path(Form_pg_class form)
+{
+	MgBackendNumber backend = MG_NO_BACKEND;
+	Oid spcid = form->reltablespace ? form->reltablespace : MyDatabaseTableSpace;
+	Oid dbid = spcid == GLOBALTABLESPACE_OID ? InvalidOid : MyDatabaseId;
+	Oid number = form->relfilenode;
+
+	if (!RELKIND_HAS_STORAGE(form->relkind))
+		return NULL;
+	if (!OidIsValid(number))
+		number = mg_mapped_file(form->oid, form->relisshared);
+	if (!OidIsValid(number))
+		return NULL;
+	if (form->relpersistence == RELPERSISTENCE_TEMP)
+	{
+		backend = isTempOrTempToastNamespace(form->relnamespace)
+					? mg_own_temp_backend()
+					: mg_temp_backend(form->relnamespace);
+		if (backend == MG_NO_BACKEND)
+			return NULL;
+	}
+	return mg_file_path(dbid, spcid, number, backend);
+}
+
 /* Bytes of the main fork of a relation; 0 if it has no files or is gone. */
 static uint64
 mg_main_fork_bytes(Form_pg_class form)

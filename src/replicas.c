@@ -22,6 +22,15 @@
  * Physical standbys
  * ------------------------------------------------------------------------ */
 
+/* Does a walsender serve a physical standby?  Those of logical replication have a database. */
+static bool
+mg_walsender_is_physical(pid_t pid)
+{
+	PGPROC *proc = BackendPidGetProc(pid);
+
+	return proc != NULL && !OidIsValid(proc->databaseId);
+}
+
 /* Servers, or other programs, that stream this server's WAL now. */
 static int
 mg_count_streaming(void)

@@ -379,6 +379,17 @@ mg_situation_held(struct MgScript *script, Oid relid, const char **since)
  * What has been written
  * ------------------------------------------------------------------------ */
 
+/* What this transaction has done to the rows of a table, innermost subtransaction first; or NULL. */
+static PgStat_TableXactStatus *
+mg_own_changes(Oid relid)
+{
+	PgStat_EntryRef *ref =
+		pgstat_fetch_pending_entry(PGSTAT_KIND_RELATION,
+								   IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
+
+	return ref ? ((PgStat_TableStatus *) ref->pending)->trans : NULL;
+}
+
 /*
  * Rows of a relation that this transaction has inserted, updated and deleted,
  * without what is rolled back; 0 also if that is not counted.
@@ -388,7 +399,7 @@ mg_really_written(Oid relid)
 {
 	double rows = 0;
 
-	for (PgStat_TableXactStatus *trans = mg_table_xact_status(relid); trans; trans = trans->upper)
+	for (PgStat_TableXactStatus *trans = mg_own_changes(relid); trans; trans = trans->upper)
 		rows += (double) trans->tuples_inserted + (double) trans->tuples_updated +
 				(double) trans->tuples_deleted;
 	return rows;

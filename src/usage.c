@@ -17,12 +17,6 @@
 
 #include <math.h>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#pragma GCC diagnostic ignored "-Wsign-compare"
-#include "utils/pgstat_internal.h"
-#pragma GCC diagnostic pop
-
 /* As many scans as DDL may need to make a table that is empty. */
 #define MG_FEW_SCANS 10
 
@@ -130,7 +124,11 @@ mg_count_holders(Oid relid)
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
 	vxids = GetLockConflicts(&tag, AccessExclusiveLock, &count);
 	for (int i = 0; i < count; i++)
-		result += !mg_vxid_is_vacuum(vxids[i]);
+	{
+		PGPROC *proc = mg_backend_proc(mg_vxid_backend(vxids[i]));
+
+		result += proc == NULL || !(proc->statusFlags & PROC_IS_AUTOVACUUM);
+	}
 	pfree(vxids);
 	return result;
 }

@@ -55,9 +55,10 @@ extension(
 	'0.9' => "SELECT set_config('migration_guard.override', 'script', false);\nDO \$\$ BEGIN ALTER TABLE public.big ADD CHECK (a > 0); END \$\$;\n");
 extension(
 	'mg_harmless', "default_version = '1.0'\ntrusted = true",
-	'1.0' => "CREATE TABLE harmless (id serial PRIMARY KEY, a int UNIQUE, ref int REFERENCES public.big);\n"
+	'1.0' => "CREATE TABLE harmless (id serial PRIMARY KEY, a int UNIQUE);\n"
 	  . "INSERT INTO harmless (a) SELECT generate_series(1, 2000);\nCREATE INDEX ON harmless (a);\n"
-	  . "ALTER TABLE harmless ALTER a TYPE bigint, ADD CHECK (a > 0);\nALTER TABLE public.small ADD x int;\n");
+	  . "ALTER TABLE harmless ALTER a TYPE bigint, ADD CHECK (a > 0);\n"
+	  . "CREATE TABLE also_harmless (ref int REFERENCES public.big);\nALTER TABLE public.small ADD x int;\n");
 
 my $node = mg_node('scripts', new => { install_path => dirname("$root$dir{bindir}") });
 

@@ -185,9 +185,14 @@ mg_value($node, 'postgres', 'CREATE TABLE swap AS SELECT * FROM big');
 mg_refused(
 	run("BEGIN;\nSAVEPOINT s;\nDROP TABLE swap;\nCREATE TABLE swap AS SELECT * FROM big;\nCREATE INDEX ON swap (a);\nROLLBACK TO s;\nCREATE INDEX ON swap (a);\nROLLBACK;\n"),
 	'MG121', 'savepoint: the old table of the same name is not new');
-mg_refused(
-	run("BEGIN;\nALTER TABLE swap RENAME TO swap_old;\nCREATE TABLE swap (LIKE swap_old);\nINSERT INTO swap SELECT * FROM swap_old;\nCREATE INDEX ON swap (a);\nCREATE INDEX ON swap_old (a);\nROLLBACK;\n"),
-	'MG121', 'a new table that took the name of an old one is new, the old one is not');
+my $swapped = run(
+	"BEGIN;\nCREATE TABLE swap_new (LIKE swap);\nINSERT INTO swap_new SELECT * FROM swap;\nCREATE INDEX ON swap_new (a);\nALTER TABLE swap RENAME TO swap_old;\nALTER TABLE swap_new RENAME TO swap;\nSAVEPOINT s;\nCREATE INDEX ON swap (b);\nROLLBACK TO s;\nCREATE INDEX ON swap_old (a);\nROLLBACK;\n");
+mg_refused($swapped, 'MG121 MG121',
+	'a new table passes until the old one is locked, whose name it takes');
+like(
+	$swapped->{err},
+	qr/CREATE INDEX on "swap" would block reads and writes of "swap_old".*CREATE INDEX on "swap_old" would block/s,
+	'it is those who wait for the old one that matter');
 mg_refused(
 	run("BEGIN;\nTRUNCATE swap;\nCREATE INDEX ON swap (a);\nINSERT INTO swap SELECT * FROM big;\nCREATE INDEX ON swap (b);\nROLLBACK;\n"),
 	'MG121', 'truncated in this transaction: empty passes, filled again is judged');

@@ -20,7 +20,7 @@ use Test::More;
 
 my $node = mg_node('polite', preload => 'migration_guard',
 	allows_streaming => 1,
-	conf => "deadlock_timeout = '300ms'\nmax_locks_per_transaction = 10\nmax_connections = 20\n");
+	conf => "deadlock_timeout = '300ms'\nmax_locks_per_transaction = 10\nmax_connections = 20\n$mg_unused");
 
 mg_fixture($node, 'postgres');
 mg_value($node, 'postgres', <<'EOM');

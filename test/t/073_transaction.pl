@@ -15,7 +15,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = mg_node('transaction', preload => 'migration_guard');
+my $node = mg_node('transaction', preload => 'migration_guard', conf => $mg_unused);
 
 mg_fixture($node, 'postgres');
 mg_value($node, 'postgres', <<'EOM');
