@@ -204,6 +204,12 @@ SELECT relation FROM says('ALTER TABLE mg_input.orders ADD COLUMN x integer');
 SELECT relation FROM says('CREATE TEMP TABLE item (id integer); ALTER TABLE item ADD COLUMN x integer; ALTER TABLE pg_temp.item ADD y integer');
 DROP TABLE pg_temp.orders;
 
+-- what another statement of the script makes of a table counts
+CREATE UNLOGGED TABLE brief (id integer PRIMARY KEY);
+SELECT message FROM error_of('ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES brief');
+SELECT * FROM says('ALTER TABLE brief SET LOGGED; ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES brief');
+DROP TABLE brief;
+
 -- what search_path does not find has to be qualified
 SET search_path = mg_other, mg_input;
 SELECT * FROM says('ALTER TABLE orders ADD COLUMN x integer');

@@ -192,6 +192,41 @@ mg_add_fkey_referencing(MgAlter *cx, Oid relid, Oid confrelid, Constraint *con, 
 	}
 }
 
+/*
+ * May a table of this persistence (zero: not known) reference another one?
+ * What lasts must not depend on what does not; if it would, records core's
+ * error.
+ */
+bool
+mg_fits_persistence(MgFootprint *fp, char own, Oid confrelid)
+{
+	char other = get_rel_persistence(confrelid);
+	const char *problem = NULL;
+
+	if (fp->script && mg_script_alters(fp->script, confrelid))
+		return true;
+	if (own == RELPERSISTENCE_PERMANENT && other != RELPERSISTENCE_PERMANENT)
+		problem = "constraints on permanent tables may reference only permanent tables";
+	else if (own == RELPERSISTENCE_UNLOGGED && other == RELPERSISTENCE_TEMP)
+		problem = "constraints on unlogged tables may reference only permanent or unlogged tables";
+	else if (own == RELPERSISTENCE_TEMP && other != RELPERSISTENCE_TEMP)
+		problem = "constraints on temporary tables may reference only temporary tables";
+	else if (own == RELPERSISTENCE_TEMP && !isTempNamespace(get_rel_namespace(confrelid)))
+		problem = "constraints on temporary tables must involve temporary tables of this session";
+	if (problem)
+		mg_problem(fp, ERRCODE_INVALID_TABLE_DEFINITION, "%s", problem);
+	return problem == NULL;
+}
+
+/* The persistence of the referencing table; zero: another statement of the script may change it. */
+static char
+mg_own_persistence(MgAlter *cx)
+{
+	if (!OidIsValid(cx->relid) || (cx->fp->script && mg_script_alters(cx->fp->script, cx->relid)))
+		return '\0';
+	return get_rel_persistence(cx->relid);
+}
+
 /* checkFkeyPermissions(): REFERENCES on the table, or on each column of the key. */
 bool
 mg_may_reference(MgFootprint *fp, Oid confrelid, Constraint *con)
@@ -266,7 +301,8 @@ mg_add_foreign_key(MgAlter *cx, Constraint *con, Node *node, bool validate, bool
 		return;
 	}
 	if (OidIsValid(confrelid) &&
-		(!mg_may_reference(cx->fp, confrelid, con) || !mg_fkey_of_stored(cx, con)))
+		(!mg_fits_persistence(cx->fp, mg_own_persistence(cx), confrelid) ||
+		 !mg_may_reference(cx->fp, confrelid, con) || !mg_fkey_of_stored(cx, con)))
 		return;
 	if (OidIsValid(confrelid))
 		mg_lock_referenced(cx->fp, confrelid, ShareRowExclusiveLock,

@@ -338,6 +338,19 @@ mg_create_parents(MgFootprint *fp, CreateStmt *stmt)
  * Foreign keys
  * ------------------------------------------------------------------------ */
 
+/* How long the new table lasts; zero: that cannot be told. */
+static char
+mg_new_persistence(const RangeVar *rv)
+{
+	Oid nspid = mg_creation_namespace(rv);
+
+	if (rv->relpersistence != RELPERSISTENCE_PERMANENT)
+		return rv->relpersistence;
+	if (!OidIsValid(nspid))
+		return '\0';
+	return isTempNamespace(nspid) ? RELPERSISTENCE_TEMP : RELPERSISTENCE_PERMANENT;
+}
+
 /*
  * A foreign key of the new table: the other one gets triggers, and nobody
  * needs to look for rows that are not there yet.
@@ -358,7 +371,8 @@ mg_create_fkey(MgFootprint *fp, CreateStmt *stmt, Constraint *con)
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		mg_problem(fp, ERRCODE_WRONG_OBJECT_TYPE, "referenced relation \"%s\" is not a table",
 				   get_rel_name(relid));
-	else if (mg_may_reference(fp, relid, con))
+	else if (mg_fits_persistence(fp, mg_new_persistence(stmt->relation), relid) &&
+			 mg_may_reference(fp, relid, con))
 		mg_lock_referenced(fp, relid, ShareRowExclusiveLock,
 						   "a foreign key of the new table references it; no rows are read, "
 						   "because the new table is empty");

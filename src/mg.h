@@ -356,8 +356,10 @@ extern List *mg_tree(Oid relid, bool inh); /* the relation, and its descendants 
 extern bool mg_index_is_primary(Oid index);
 extern void mg_lock_referenced(MgFootprint *fp, Oid relid, LOCKMODE mode, const char *reason);
 /* a foreign key's other table, and all its partitions, as MG_ROLE_PEER */
+/* footprint_constraint.c: may a foreign key reference it, by what lasts how long, and by
+ * privilege?  Else records core's error. */
+extern bool mg_fits_persistence(MgFootprint *fp, char own, Oid confrelid);
 extern bool mg_may_reference(MgFootprint *fp, Oid confrelid, Constraint *con);
-/* footprint_constraint.c: REFERENCES on what a foreign key references; else core's error */
 extern bool mg_is_virtual(Oid relid,
 						  const char *column); /* footprint_column.c: generated when read */
 /* footprint_storage.c: a heap and its indexes written anew */

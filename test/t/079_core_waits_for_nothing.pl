@@ -39,6 +39,7 @@ CREATE TABLE owned (a int);
 ALTER TABLE owned OWNER TO owner_of_some;
 CREATE TABLE parent (a int, b text);
 CREATE TABLE kid (c int) INHERITS (parent);
+CREATE TABLE foundling (a int, b text);
 CREATE TABLE lone (id int NOT NULL, v varchar(20));
 CREATE TABLE lone_ref (id int PRIMARY KEY REFERENCES small);
 CREATE TABLE checked (a int CHECK (a > 0) NO INHERIT, b text, PRIMARY KEY (a));
@@ -96,7 +97,7 @@ my @kinds = (
 	'ALTER TABLE small RENAME COLUMN a TO aa',
 	'ALTER TABLE small RENAME CONSTRAINT small_pkey TO other_name',
 	'ALTER TABLE small SET SCHEMA apart',
-	'ALTER TABLE small INHERIT parent',
+	'ALTER TABLE foundling INHERIT parent',
 	'ALTER TABLE ref DROP CONSTRAINT ref_big_id_fkey',
 	'ALTER TABLE ref VALIDATE CONSTRAINT ref_again',
 	'ALTER TABLE ref ALTER CONSTRAINT ref_again DEFERRABLE',
