@@ -29,15 +29,15 @@ static HTAB *mg_provisional = NULL;
  * what they cannot have, and their lock is none that readers and writers would
  * queue behind.  And not for what core will refuse before it locks anything.
  */
-static bool
-mg_lock_applies(MgFootprint *fp)
+bool
+mg_is_locked_politely(MgFootprint *fp)
 {
 	if (mg_lock_timeout == 0 || mg_mode < MG_MODE_WARN)
 		return false;
 	if (fp->concurrent || fp->no_block || fp->effects == NIL)
 		return false;
-	if (XactReadOnly && !IsA(fp->stmt, LockStmt) && !IsA(fp->stmt, ReindexStmt) &&
-		nodeTag(fp->stmt) != MG_TAG_CLUSTER)
+	if (fp->script == NULL && XactReadOnly && !IsA(fp->stmt, LockStmt) &&
+		!IsA(fp->stmt, ReindexStmt) && nodeTag(fp->stmt) != MG_TAG_CLUSTER)
 		return false;
 	switch (nodeTag(fp->stmt))
 	{
@@ -418,7 +418,7 @@ mg_lock_politely(MgFootprint *fp, List *findings)
 	List *told = list_copy(findings);
 
 	mg_provisional = NULL;
-	if (!mg_lock_applies(fp))
+	if (!mg_is_locked_politely(fp))
 		return fp;
 
 	/* of the transaction's, as after a subtransaction, so that all can be given back */

@@ -416,6 +416,8 @@ extern char *mg_format_seconds(double seconds);  /* "3 min 40 s" */
 /* ------------------------------------------------------------------------
  * rule_queue.c: the rule lock_queue
  * ------------------------------------------------------------------------ */
+/* of MgBlocker, oldest transaction first: who holds up the lock of an effect, and lasts */
+extern List *mg_in_the_way_of(MgFootprint *fp, const MgEffect *eff);
 extern bool mg_would_queue(MgFootprint *fp, MgFinding *finding); /* for MgRule.applies */
 extern void mg_word_queue(MgFootprint *fp, MgFinding *finding);  /* for MgCategory.word */
 
@@ -637,9 +639,14 @@ extern List *mg_replica_facts(MgFootprint *fp, MgFinding *finding);
  * if the catalog has changed meanwhile.
  */
 extern MgFootprint *mg_lock_politely(MgFootprint *fp, List *findings);
+extern bool mg_is_locked_politely(MgFootprint *fp); /* under the settings in force */
 
 /* held only because the statement that is being judged again is to have it */
 extern bool mg_lock_is_provisional(Oid relid, LOCKMODE lockmode);
+
+/* report_lock.c: "migration_guard.lock_timeout (10s)", or the session's lock_timeout if that is
+ * shorter */
+extern const char *mg_word_lock_limit(void);
 
 /* ------------------------------------------------------------------------
  * stats.c

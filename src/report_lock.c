@@ -80,6 +80,13 @@ mg_limit(bool session_limit)
 	return psprintf("%s (%s)", name, GetConfigOptionByName(name, NULL, false));
 }
 
+/* What would limit it now. */
+const char *
+mg_word_lock_limit(void)
+{
+	return mg_limit(LockTimeout > 0 && LockTimeout <= mg_lock_timeout);
+}
+
 /* It takes long, and whoever waits for the statement may want to know why. */
 void
 mg_report_lock_wait(MgLocking *locking, List *blockers)

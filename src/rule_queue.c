@@ -83,9 +83,18 @@ mg_lasting(List *blockers)
 }
 
 /*
- * MgRule.applies of lock_queue.  On a standby, nobody can tell what the locks
- * are like where the statement will run.
+ * Those of a relation that a statement would have to wait for.  On a standby,
+ * nobody can tell what the locks are like where the statement will run.
  */
+List *
+mg_in_the_way_of(MgFootprint *fp, const MgEffect *eff)
+{
+	if (fp->concurrent || RecoveryInProgress() || !mg_needs_lock(fp, eff))
+		return NIL;
+	return mg_lasting(mg_blockers(eff->relid, eff->lockmode));
+}
+
+/* MgRule.applies of lock_queue. */
 bool
 mg_would_queue(MgFootprint *fp, MgFinding *finding)
 {
@@ -161,11 +170,24 @@ mg_held_by(MgQueue *queue, MgBlocker *blocker)
 	return buf.data;
 }
 
-/* Who is in the way, and what that means to others; for DETAIL. */
-static List *
-mg_queue_facts(MgFinding *finding, MgQueue *queue)
+/* What that means to others. */
+static char *
+mg_queue_means(MgFootprint *fp, MgFinding *finding)
 {
-	const char *blocks = mg_lock_blocks(finding->lockmode);
+	const char *mode = GetLockmodeName(DEFAULT_LOCKMETHOD, finding->lockmode);
+
+	if (mg_is_locked_politely(fp))
+		return psprintf("the guard tries for %s on \"%s\" until %s is over, without making others "
+						"queue, and then the statement fails",
+						mode, mg_name(finding->relid), mg_word_lock_limit());
+	return psprintf("while %s on \"%s\" is waited for in the queue, %s that come later wait, too",
+					mode, mg_name(finding->relid), mg_lock_blocks(finding->lockmode));
+}
+
+/* Who is in the way, and what that means; for DETAIL. */
+static List *
+mg_queue_facts(MgFootprint *fp, MgFinding *finding, MgQueue *queue)
+{
 	int others = list_length(queue->blockers) - MG_SHOWN;
 	List *facts = NIL;
 	ListCell *lc;
@@ -183,11 +205,7 @@ mg_queue_facts(MgFinding *finding, MgQueue *queue)
 	}
 	if (others > 0)
 		facts = lappend(facts, psprintf("and %d more are in the way", others));
-	return lappend(facts,
-				   psprintf("while %s on \"%s\" is waited for in the queue, %s that come later "
-							"wait, too",
-							GetLockmodeName(DEFAULT_LOCKMETHOD, finding->lockmode),
-							mg_name(finding->relid), blocks));
+	return lappend(facts, mg_queue_means(fp, finding));
 }
 
 /* Can nothing be done but wait?  A dump is not to be ended, nor is the copy of a subscription. */
@@ -255,7 +273,7 @@ mg_word_queue(MgFootprint *fp, MgFinding *finding)
 	MgQueue *queue = finding->queue;
 	int others = list_length(queue->waits) - 1;
 
-	finding->facts = mg_queue_facts(finding, queue);
+	finding->facts = mg_queue_facts(fp, finding, queue);
 	finding->danger = "";
 	mg_word_situation(fp, finding);
 	finding->message = psprintf("%s would have to wait for its lock on \"%s\"%s", fp->command,

@@ -301,9 +301,29 @@ mg_put_text(Datum *value, bool *isnull, const char *text)
  * explain()
  * ------------------------------------------------------------------------ */
 
-/* Reasons of the effect and of its tasks, each once, as one text. */
+/*
+ * How it stands with the lock, whatever the statement does: the transaction, or
+ * the script so far, has one already, or others are in the way.
+ */
+static List *
+mg_add_situation(List *reasons, MgFootprint *fp, MgEffect *eff)
+{
+	const char *since;
+	LOCKMODE held = mg_situation_held(fp->script, eff->relid, &since);
+	List *blockers = mg_in_the_way_of(fp, eff);
+
+	if (held != NoLock)
+		reasons = lappend(reasons, psprintf("this transaction already holds %s%s%s",
+											GetLockmodeName(DEFAULT_LOCKMETHOD, held),
+											since ? " " : "", since ? since : ""));
+	if (blockers != NIL)
+		reasons = lappend(reasons, psprintf("in the way now: %s", mg_word_blockers(blockers)));
+	return reasons;
+}
+
+/* Reasons of the effect and of its tasks, each once, and the situation, as one text. */
 static char *
-mg_join_reasons(MgEffect *eff)
+mg_join_reasons(MgFootprint *fp, MgEffect *eff)
 {
 	List *reasons = list_copy(eff->reasons);
 	StringInfoData buf;
@@ -320,6 +340,7 @@ mg_join_reasons(MgEffect *eff)
 		if (!known)
 			reasons = lappend(reasons, unconstify(char *, reason));
 	}
+	reasons = mg_add_situation(reasons, fp, eff);
 
 	initStringInfo(&buf);
 	foreach(lc, reasons)
@@ -377,7 +398,7 @@ mg_emit_effect(MgDryRun *run, MgFootprint *fp, MgEffect *eff)
 	values[8] = Int64GetDatum((int64) rint(eff->size.rows));
 	values[9] = Int64GetDatum((int64) mg_effect_bytes(eff));
 	values[10] = IntervalPGetDatum(mg_interval(mg_effect_seconds(eff)));
-	mg_put_text(&values[11], &nulls[11], mg_join_reasons(eff));
+	mg_put_text(&values[11], &nulls[11], mg_join_reasons(fp, eff));
 	tuplestore_putvalues(run->rsinfo->setResult, run->rsinfo->setDesc, values, nulls);
 }
 

@@ -1,12 +1,12 @@
 # 071_deadlocks.pl
 #
 # Twenty sessions run random DDL on the same five tables, each statement by
-# itself, for some seconds without the guard's locking and for as long with it.
-# Statements that lock several tables meet each other, in any order.  With the
-# guard there are no more deadlocks than without it: it takes all locks or
-# none, so there are none at all.
+# itself, for a minute; side by side in a database without the guard's locking
+# and in one with it.  Statements that lock several tables meet each other, in
+# any order.  With the guard there are no more deadlocks than without it: it
+# takes all locks or none, so there are none at all.
 #
-# MG_DEADLOCK_SECONDS=60 makes both runs longer.
+# MG_DEADLOCK_SECONDS=10 makes it shorter.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $seconds = $ENV{MG_DEADLOCK_SECONDS} || 12;
+my $seconds = $ENV{MG_DEADLOCK_SECONDS} || 60;
 my $clients = 20;
 
 # deadlocks are found, and waits given up, often
@@ -83,25 +83,33 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/step.sql';
 
 append_to_file($script, "CALL step();\n");
 
-# Both runs: SQLSTATE -> how often, 'done' for none; and how many deadlocks core has counted
-sub run_clients
+# Sessions at work in a database of their own, with these settings.
+sub start_clients
 {
-	my ($settings) = @_;
+	my ($db, $settings) = @_;
+	my %run = (db => $db, settings => $settings, out => '', err => '');
 
-	mg_value($node, 'postgres', 'TRUNCATE outcome; SELECT pg_stat_reset();');
+	mg_value($node, 'template1', "CREATE DATABASE $db TEMPLATE postgres");
 	local %ENV = $node->_get_env(PGOPTIONS => "$settings -c client_min_messages=error -c migration_guard.block_rows=-1");
-	my ($out, $err) = ('', '');
-	my $ok = IPC::Run::run(
+	$run{h} = IPC::Run::start(
 		[
-			$node->installed_command('pgbench'), '-n', '-c', $clients, '-j', 2, '-T', $seconds, '-f', $script, 'postgres'
+			$node->installed_command('pgbench'), '-n', '-c', $clients, '-j', 1, '-T', $seconds, '-f', $script, $db
 		],
-		'<', \undef, '>', \$out, '2>', \$err,
+		'<', \undef, '>', \$run{out}, '2>', \$run{err},
 		IPC::Run::timeout(10 * $seconds + 120));
-	ok($ok, "$clients sessions: $settings") or diag("$out\n$err");
+	return \%run;
+}
+
+# What came of it: SQLSTATE -> how often, 'done' for none; and how many deadlocks core has counted
+sub finish_clients
+{
+	my ($run) = @_;
+
+	ok(IPC::Run::finish($run->{h}), "$clients sessions: $run->{settings}") or diag("$run->{out}\n$run->{err}");
 	my %count = map { split /\|/ }
-	  split /\n/, mg_value($node, 'postgres', 'SELECT state, count(*) FROM outcome GROUP BY 1');
+	  split /\n/, mg_value($node, $run->{db}, 'SELECT state, count(*) FROM outcome GROUP BY 1');
 	$count{deadlocks} = mg_value($node, 'postgres',
-		q{SELECT pg_stat_clear_snapshot(); SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'}) + 0;
+		"SELECT pg_stat_clear_snapshot(); SELECT deadlocks FROM pg_stat_database WHERE datname = '$run->{db}'") + 0;
 	return \%count;
 }
 
@@ -111,11 +119,13 @@ sub summary
 	return join ', ', map { "$_ $count->{$_}" } sort keys %$count;
 }
 
-my $without = run_clients('-c migration_guard.lock_timeout=0');
-my $with = run_clients('-c migration_guard.lock_timeout=10s');
+my @runs = map { start_clients(@$_) } (
+	[ 'without_it', '-c migration_guard.lock_timeout=0' ],
+	[ 'with_it', '-c migration_guard.lock_timeout=10s' ]);
+my ($without, $with) = map { finish_clients($_) } @runs;
 
-diag("without: " . summary($without));
-diag("with:    " . summary($with));
+diag("$seconds s without: " . summary($without));
+diag("$seconds s with:    " . summary($with));
 cmp_ok($without->{'40P01'} // 0, '>', 0, 'without the guard there are deadlocks');
 cmp_ok($with->{'40P01'} // 0, '<=', $without->{'40P01'} // 0, 'with it there are no more');
 cmp_ok($with->{done} // 0, '>', 50, 'with it statements get their locks');

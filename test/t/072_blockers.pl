@@ -57,7 +57,9 @@ sub said
 {
 	my ($sql, %opt) = @_;
 
-	return mg_value($node, 'postgres', sprintf($question, $sql), %opt);
+	my $set = $opt{set} ? "SET $opt{set};\n" : '';
+
+	return mg_value($node, 'postgres', $set . sprintf($question, $sql), %opt);
 }
 
 sub silent
@@ -125,7 +127,26 @@ my $answer = names(
 	qr/^ALTER TABLE would have to wait for its lock on "big"\nProcess $pid \(application "web shop", user "app"\) has been idle in transaction for /,
 	'idle reader: named');
 like($answer, qr/its last query was "SELECT count\(\*\), 'x' AS y FROM big;"/, 'idle reader: its query in one line');
-like($answer, qr/reads and writes that come later wait, too\./, 'idle reader: what a wait means to others');
+like(
+	$answer,
+	qr/The guard tries for AccessExclusiveLock on "big" until migration_guard\.lock_timeout \(10s\) is over, without making others queue, and then the statement fails\. /,
+	'idle reader: what a wait means to others');
+like(said($alter, set => "lock_timeout = '2s'"), qr/until lock_timeout \(2s\) is over/, 'idle reader: the limit of the session');
+foreach my $case ([ $alter, 'migration_guard.lock_timeout = 0' ], ['VACUUM FULL big'])
+{
+	my ($sql, $set) = @$case;
+
+	like(
+		said($sql, set => $set),
+		qr/While AccessExclusiveLock on "big" is waited for in the queue, reads and writes that come later wait, too\. /,
+		"idle reader: what it means to others where the guard does not take the lock: $sql: " . ($set // ''));
+}
+my $reason = mg_value($node, 'postgres', "SELECT string_agg(reason, '|') FROM migration_guard.explain('$alter; CREATE INDEX ON big (b)')");
+like(
+	$reason,
+	qr/^[^|]*; in the way now: process $pid \(application "web shop", user "app"\) has been idle in transaction for [^|]*\|[^|]*$/,
+	'idle reader: explain() names it, too');
+unlike($reason, qr/\|.*$pid/, 'idle reader: explain(): where it is in the way');
 like($answer, qr/^SELECT pg_terminate_backend\($pid\);$/m, 'idle reader: how to end it');
 is(mg_value($node, 'postgres', $fast), 't', 'idle reader: looking has left the lock where it was');
 silent('CREATE INDEX ON big (b)', 'idle reader: CREATE INDEX does not wait for it');
@@ -179,8 +200,9 @@ mg_tell($watcher, 'ROLLBACK;');
 # a writer, of a table that is empty, and one that is busy
 # ---------------------------------------------------------------------
 mg_tell($holder, "BEGIN;\nINSERT INTO bare VALUES (1);");
-names('CREATE INDEX ON bare (a)', qr/on "bare"\nProcess $pid .*writes that come later wait/s, 'open writer: in the way of CREATE INDEX');
-unlike(said('CREATE INDEX ON bare (a)'), qr/reads/, 'open writer: reads do not wait behind it');
+names('CREATE INDEX ON bare (a)', qr/on "bare"\nProcess $pid .*tries for ShareLock on "bare"/s, 'open writer: in the way of CREATE INDEX');
+like(said('CREATE INDEX ON bare (a)', set => 'migration_guard.lock_timeout = 0'),
+	qr/in the queue, writes that come later wait/, 'open writer: reads do not wait behind it');
 mg_tell($holder, 'ROLLBACK;');
 silent('CREATE INDEX ON bare (a)', 'open writer: gone');
 

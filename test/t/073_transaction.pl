@@ -387,6 +387,18 @@ check("BEGIN; UPDATE big SET a = 1; ALTER TABLE big RENAME TO b2; COMMIT", '3 dd
 check("BEGIN; ALTER TABLE big RENAME TO b2; UPDATE b2 SET a = 1; COMMIT; BEGIN; UPDATE b2 SET a = 1; ALTER TABLE b2 ADD x int", '7 ddl_after_dml', 'a name that the script has given');
 check("BEGIN; CREATE TABLE n (a int); UPDATE n SET a = 1; ALTER TABLE n ADD x int; COPY big FROM STDIN; ALTER TABLE big ADD x int", '6 ddl_after_dml', 'COPY');
 
+# explain() says so, too, as of now and in a script
+mg_tell($s, 'BEGIN; ALTER TABLE small ADD x int;');
+like(mg_tell($s, q{SELECT reason FROM migration_guard.explain('ALTER TABLE small ADD y int');})->{out},
+	qr/; this transaction already holds AccessExclusiveLock since ALTER TABLE$/, 'explain(): a lock that is held');
+mg_tell($s, 'ROLLBACK;');
+like(
+	mg_tell($s,
+		q{SELECT string_agg(reason, '|') FROM migration_guard.explain('ALTER TABLE small ADD x int; BEGIN; LOCK TABLE small IN SHARE MODE; TRUNCATE small');}
+	)->{out},
+	qr/^[^|]*\|[^|]*\|[^|]*; this transaction already holds ShareLock since LOCK TABLE$/,
+	'explain(): a lock that the script holds');
+
 mg_close($s);
 $node->stop;
 

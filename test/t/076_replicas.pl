@@ -116,6 +116,9 @@ is(mg_value($node, 'postgres', q{SELECT detail ~ '\n1 standby replays' FROM migr
 # it does happen: a query on the standby is cancelled
 my $reader = mg_session($standby, 'postgres');
 
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+ok( $standby->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock'}),
+	'nothing is locked on the standby');
 mg_passes(mg_tell($reader, "BEGIN;\nSELECT count(*) FROM ref;"), 'a reader on the standby');
 quietly('ALTER TABLE ref ADD COLUMN x int');
 ok($standby->poll_query_until('postgres', q{SELECT confl_lock > 0 FROM pg_stat_database_conflicts WHERE datname = 'postgres'}),
