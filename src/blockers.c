@@ -564,6 +564,28 @@ mg_word_blocker(const MgBlocker *blocker)
 
 /* See mg_blockers.h. */
 char *
+mg_word_names(List *blockers)
+{
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, blockers)
+	{
+		if (foreach_current_index(lc) == MG_SHOWN)
+		{
+			appendStringInfo(&buf, " and %d more", list_length(blockers) - MG_SHOWN);
+			break;
+		}
+		if (buf.len > 0)
+			appendStringInfoString(&buf, ", ");
+		mg_word_who(&buf, lfirst(lc));
+	}
+	return buf.data;
+}
+
+/* See mg_blockers.h. */
+char *
 mg_word_blockers(List *blockers)
 {
 	StringInfoData buf;

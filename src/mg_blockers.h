@@ -62,6 +62,8 @@ extern bool mg_may_terminate(const MgBlocker *blocker); /* may the current user 
 
 /* "process 4711 (application \"psql\", user \"app\") has been idle in transaction for 3 min 2 s" */
 extern char *mg_word_blocker(const MgBlocker *blocker);
+/* who they are, and no more: three of them, "and 4 more" */
+extern char *mg_word_names(List *blockers);
 /* a sentence each, without the last period: three of them, then "And 4 more" */
 extern char *mg_word_blockers(List *blockers);
 

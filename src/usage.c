@@ -110,27 +110,21 @@ mg_use_count(MgUse *use, Oid relid)
  * ------------------------------------------------------------------------ */
 
 /*
- * Other transactions that hold a lock on it, however weak.  Autovacuum gives
- * way by itself, and is no use of a table.
+ * Those of the sessions and prepared transactions that have been met that are
+ * evidence.  Autovacuum gives way by itself, and is no use of a table.
  */
-static int
-mg_count_holders(Oid relid)
+static List *
+mg_users(MgHolders *holders)
 {
-	LOCKTAG tag;
-	VirtualTransactionId *vxids;
-	int count;
-	int result = 0;
+	List *users = mg_holders_end(holders);
+	ListCell *lc;
 
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	vxids = GetLockConflicts(&tag, AccessExclusiveLock, &count);
-	for (int i = 0; i < count; i++)
+	foreach(lc, users)
 	{
-		PGPROC *proc = mg_backend_proc(mg_vxid_backend(vxids[i]));
-
-		result += proc == NULL || !(proc->statusFlags & PROC_IS_AUTOVACUUM);
+		if (((MgBlocker *) lfirst(lc))->autovacuum)
+			users = foreach_delete_current(users, lc);
 	}
-	pfree(vxids);
-	return result;
+	return users;
 }
 
 /* ------------------------------------------------------------------------
@@ -172,6 +166,7 @@ MgUse *
 mg_use(Oid relid)
 {
 	MgUse *use = palloc0(sizeof(MgUse));
+	MgHolders *holders = mg_holders_begin();
 	ListCell *lc;
 
 	use->relid = relid;
@@ -186,8 +181,9 @@ mg_use(Oid relid)
 			mg_use_count(use, lfirst_oid(lc));
 		/* planning a query locks all indexes, so that does not mean much */
 		if (!mg_is_index(use->relkind))
-			use->holders = Max(use->holders, mg_count_holders(lfirst_oid(lc)));
+			list_free(mg_holders_of(holders, lfirst_oid(lc), AccessExclusiveLock));
 	}
+	use->holders = mg_users(holders);
 	return use;
 }
 
@@ -227,7 +223,7 @@ mg_only_backed_up(const MgUse *use)
 bool
 mg_in_use(const MgUse *use)
 {
-	if (use->holders > 0)
+	if (use->holders != NIL)
 		return true;
 	if (!use->counted)
 		return false;
@@ -246,8 +242,8 @@ mg_use_cmp(const ListCell *a, const ListCell *b)
 	double na = ua->seq_scans + ua->index_scans + ua->writes;
 	double nb = ub->seq_scans + ub->index_scans + ub->writes;
 
-	if ((ua->holders > 0) != (ub->holders > 0))
-		return ua->holders > 0 ? -1 : 1;
+	if ((ua->holders != NIL) != (ub->holders != NIL))
+		return ua->holders != NIL ? -1 : 1;
 	if (na != nb)
 		return na > nb ? -1 : 1;
 	return ua->relid < ub->relid ? -1 : ua->relid > ub->relid;
@@ -397,10 +393,11 @@ mg_use_fact(List *facts, const MgUse *use)
 		facts = lappend(facts, psprintf("how often \"%s\" is read or written is not known, "
 										"because track_counts is off",
 										name));
-	if (use->holders > 0)
-		facts = lappend(facts,
-						psprintf("%s %s using \"%s\" now", mg_plural(use->holders, "transaction"),
-								 use->holders == 1 ? "is" : "are", name));
+	if (use->holders != NIL)
+		facts = lappend(facts, psprintf("%s %s using \"%s\" now: %s",
+										mg_plural(list_length(use->holders), "transaction"),
+										list_length(use->holders) == 1 ? "is" : "are", name,
+										mg_word_names(use->holders)));
 	return facts;
 }
 

@@ -32,7 +32,7 @@ typedef struct MgUse
 	double rows;           /* that it has now */
 	TimestampTz last_scan; /* 0: never, or the server does not record it */
 	TimestampTz since;     /* when counting began; 0: not known */
-	int holders;           /* other transactions with a lock that keeps it from being dropped */
+	List *holders;         /* of MgBlocker: who has a lock that keeps it from being dropped */
 } MgUse;
 
 /* ------------------------------------------------------------------------

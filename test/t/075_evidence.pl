@@ -245,7 +245,8 @@ silent('ALTER TABLE log DETACH PARTITION log_1', 'DETACH: the rows stay');
 # who holds it now
 # ---------------------------------------------------------------------
 quietly('SELECT pg_stat_reset();');
-my $holder = mg_session($node, 'postgres');
+my $holder = mg_session($node, 'postgres', app => 'till');
+my $pid = mg_tell($holder, 'SELECT pg_backend_pid();')->{out};
 
 foreach my $case (
 	[ 'reader', 'SELECT 1 FROM purchase LIMIT 1;', 'purchase', 'DROP TABLE purchase CASCADE', 'MG501' ],
@@ -261,7 +262,7 @@ foreach my $case (
 	mg_passes(mg_tell($holder, "BEGIN;\n$does"), "$who: holds it");
 	my $res = try($sql);
 	is(join(' ', mg_warnings($res)), $state, "$who: $sql: says $state") or diag($res->{err});
-	like($res->{err}, qr/1 transaction is using "$what" now/, "$who: $sql: counted");
+	like($res->{err}, qr/1 transaction is using "$what" now: process $pid \(application "till", user "\w+"\)\./, "$who: $sql: named");
 	mg_tell($holder, 'ROLLBACK;');
 	quietly('SELECT pg_stat_reset();');
 	silent($sql, "$who has gone: $sql");
@@ -269,7 +270,7 @@ foreach my $case (
 mg_tell($holder, "BEGIN;\nSELECT 1 FROM purchase LIMIT 1;");
 quietly("BEGIN; SELECT 1 FROM purchase LIMIT 1; PREPARE TRANSACTION 'mg';");
 quietly('SELECT pg_stat_reset();');
-like(try('DROP TABLE purchase CASCADE')->{err}, qr/2 transactions are using "purchase" now/, 'a prepared transaction counts');
+like(try('DROP TABLE purchase CASCADE')->{err}, qr/2 transactions are using "purchase" now: process $pid \(application "till", user "\w+"\), prepared transaction "mg" \(user "\w+"\)\./, 'a prepared transaction counts');
 
 # without counters, only locks are known
 my $res = try('DROP TABLE purchase CASCADE', 'SET track_counts = off;');
