@@ -45,6 +45,7 @@ extern bool mg_follows_writes(MgFootprint *fp, MgFinding *finding);
 /* the same: rule_concurrently.c */
 extern bool mg_may_be_cancelled(MgFootprint *fp, MgFinding *finding);
 extern bool mg_skips_invalid_index(MgFootprint *fp, MgFinding *finding);
+extern List *mg_concurrent_waits(MgFootprint *fp, const MgEffect *eff);
 extern const char *mg_concurrent_name(MgFootprint *fp);
 extern char *mg_advise_refused(MgFootprint *fp); /* for what fp->problem is about, or NULL */
 extern void mg_tell_refused(MgFootprint *fp);    /* in the hook: the same as a NOTICE */

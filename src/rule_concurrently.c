@@ -154,6 +154,17 @@ mg_waits_for(MgFootprint *fp, const MgConcurrent *kind, MgFinding *finding)
 	return result;
 }
 
+/* The same for one relation of the statement: that about which it is said; of MgBlocker. */
+List *
+mg_concurrent_waits(MgFootprint *fp, const MgEffect *eff)
+{
+	const MgConcurrent *kind = mg_concurrent_kind(fp);
+	MgFinding finding = {0};
+	List *blockers = kind == NULL || RecoveryInProgress() ? NIL : mg_waits_for(fp, kind, &finding);
+
+	return finding.relid == eff->relid ? blockers : NIL;
+}
+
 /* The timeouts that may strike, as in "lock_timeout" or "statement_timeout"; NULL: none. */
 static const char *
 mg_may_strike(List *blockers, double seconds, List **settings)

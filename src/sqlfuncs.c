@@ -310,14 +310,16 @@ mg_add_situation(List *reasons, MgFootprint *fp, MgEffect *eff)
 {
 	const char *since;
 	LOCKMODE held = mg_situation_held(fp->script, eff->relid, &since);
-	List *blockers = mg_in_the_way_of(fp, eff);
+	List *blockers = fp->concurrent ? mg_concurrent_waits(fp, eff) : mg_in_the_way_of(fp, eff);
 
 	if (held != NoLock)
 		reasons = lappend(reasons, psprintf("this transaction already holds %s%s%s",
 											GetLockmodeName(DEFAULT_LOCKMETHOD, held),
 											since ? " " : "", since ? since : ""));
 	if (blockers != NIL)
-		reasons = lappend(reasons, psprintf("in the way now: %s", mg_word_blockers(blockers)));
+		reasons = lappend(reasons, psprintf(fp->concurrent ? "it would wait for others: %s"
+														   : "in the way now: %s",
+											mg_word_blockers(blockers)));
 	return reasons;
 }
 

@@ -175,8 +175,12 @@ foreach my $case (@timeouts)
 	mg_tell($s, 'RESET transaction_timeout;') if $version >= 170000;
 }
 
-# a script's own settings count
+# a script's own settings count; explain() says who is waited for in any case
 hold($snapshot);
+my $explained = "SELECT relation || ': ' || reason FROM migration_guard.explain(\$mg\$%s\$mg\$);";
+like(mg_tell($s, sprintf($explained, $create))->{out},
+	qr/^big: .*; it would wait for others: process $holder_pid \(.*mg_holder/, 'explain(): an older snapshot');
+unlike(mg_tell($s, sprintf($explained, $drop))->{out}, qr/wait for others/, 'explain(): not in the way');
 is(mg_tell($s, "SELECT statement, rule FROM migration_guard.check(\$\$SET lock_timeout = '5s'; CREATE INDEX CONCURRENTLY ON big (b); RESET lock_timeout; CREATE INDEX CONCURRENTLY ON big (b); SET statement_timeout = '5s'; CREATE INDEX CONCURRENTLY ON big (b)\$\$);")->{out},
 	"2|concurrently_timeout\n6|concurrently_timeout", 'the settings of a script count');
 is(mg_tell($s, 'SHOW lock_timeout;')->{out}, '0', 'and are gone afterwards');
