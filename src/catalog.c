@@ -332,3 +332,21 @@ mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey, AttrNumber 
 	DeconstructFkConstraintRow(tuple, nkeys, conkey, confkey, pf_eq_oprs, pp_eq_oprs, ff_eq_oprs,
 							   &ndelete, delete_keys);
 }
+
+bool
+mg_sorted_has_oid(const List *sorted, Oid oid)
+{
+	int low = 0;
+	int high = list_length(sorted);
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (list_nth_oid(sorted, middle) < oid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < list_length(sorted) && list_nth_oid(sorted, low) == oid;
+}

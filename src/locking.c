@@ -100,24 +100,12 @@ mg_lock_want(MgLocking *locking, Oid relid, LOCKMODE lockmode)
 static bool
 mg_lock_includes_toast(MgFootprint *fp, MgEffect *eff, List *removed)
 {
-	int low = 0;
-	int high = list_length(removed);
-
 	if (eff->lockmode < AccessExclusiveLock)
 		return false;
 	if (IsA(fp->stmt, TruncateStmt) || mg_has_work(eff, MG_WORK_REWRITE) ||
 		mg_has_work(eff, MG_WORK_COPY) || mg_has_work(eff, MG_WORK_FILL))
 		return true;
-	while (low < high)
-	{
-		int middle = (low + high) / 2;
-
-		if (list_nth_oid(removed, middle) < eff->relid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < list_length(removed) && list_nth_oid(removed, low) == eff->relid;
+	return mg_sorted_has_oid(removed, eff->relid);
 }
 
 /*

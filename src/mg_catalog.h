@@ -70,6 +70,9 @@ extern bool mg_among_constraints(List *rows, Oid constraint);
 extern void mg_deconstruct_fkey(HeapTuple tuple, int *nkeys, AttrNumber *conkey,
 								AttrNumber *confkey, Oid *pf_eq_oprs);
 
+/* Is an OID among those of a list that list_oid_cmp() has sorted? */
+extern bool mg_sorted_has_oid(const List *sorted, Oid oid);
+
 /* the columns of fixed length of such a row */
 static inline Form_pg_constraint
 mg_constraint_of(HeapTuple row)

@@ -320,19 +320,26 @@ mg_size_effect(MgEffect *eff)
 	}
 }
 
+/*
+ * The relation if this transaction holds AccessExclusiveLock on it, as its
+ * creator does: then it is legal to open it without another lock.  Or NULL.
+ */
+static Relation
+mg_own_relation(Oid relid)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
+	return mg_lock_held_by_me(&tag, AccessExclusiveLock) ? RelationIdGetRelation(relid) : NULL;
+}
+
 /* Was the relation created in this transaction, and is invisible to others? */
 bool
 mg_relation_is_new(Oid relid)
 {
-	LOCKTAG tag;
-	Relation rel;
+	Relation rel = mg_own_relation(relid);
 	bool is_new;
 
-	/* its creator holds this lock, which also makes it legal to open it without another */
-	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
-	if (!mg_lock_held_by_me(&tag, AccessExclusiveLock))
-		return false;
-	rel = RelationIdGetRelation(relid);
 	if (rel == NULL)
 		return false;
 	is_new = rel->rd_createSubid != InvalidSubTransactionId;
@@ -347,14 +354,9 @@ mg_relation_is_new(Oid relid)
 bool
 mg_relation_has_new_file(Oid relid)
 {
-	LOCKTAG tag;
-	Relation rel;
+	Relation rel = mg_own_relation(relid);
 	bool result;
 
-	SET_LOCKTAG_RELATION(tag, IsSharedRelation(relid) ? InvalidOid : MyDatabaseId, relid);
-	if (!mg_lock_held_by_me(&tag, AccessExclusiveLock))
-		return false;
-	rel = RelationIdGetRelation(relid);
 	if (rel == NULL)
 		return false;
 	result = rel->rd_createSubid == InvalidSubTransactionId &&

@@ -14,15 +14,9 @@
 static char
 mg_identity_setting(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	char result = '\0';
+	Form_pg_class form = mg_class_form(relid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		result = ((Form_pg_class) GETSTRUCT(tuple))->relreplident;
-		ReleaseSysCache(tuple);
-	}
-	return result;
+	return form ? form->relreplident : '\0';
 }
 
 /* The index that identifies a table's rows under a setting, unless it goes; or InvalidOid. */
@@ -31,20 +25,14 @@ mg_identity_index(Oid relid, char setting, List *gone)
 {
 	ListCell *lc;
 
-	foreach(lc, mg_index_list(relid))
+	foreach(lc, mg_index_forms(relid))
 	{
-		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index form;
-		bool found;
+		Form_pg_index form = lfirst(lc);
+		bool found = setting == REPLICA_IDENTITY_DEFAULT ? form->indisprimary && form->indimmediate
+														 : form->indisreplident;
 
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tuple);
-		found = setting == REPLICA_IDENTITY_DEFAULT ? form->indisprimary && form->indimmediate
-													: form->indisreplident;
-		ReleaseSysCache(tuple);
-		if (found && !list_member_oid(gone, lfirst_oid(lc)))
-			return lfirst_oid(lc);
+		if (found && !list_member_oid(gone, form->indexrelid))
+			return form->indexrelid;
 	}
 	return InvalidOid;
 }
@@ -53,17 +41,11 @@ mg_identity_index(Oid relid, char setting, List *gone)
 static Bitmapset *
 mg_index_columns(Oid index)
 {
-	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form = mg_index_form(index);
 	Bitmapset *result = NULL;
 
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-
-		for (int i = 0; i < form->indnkeyatts; i++)
-			result = bms_add_member(result, form->indkey.values[i]);
-		ReleaseSysCache(tuple);
-	}
+	for (int i = 0; form && i < form->indnkeyatts; i++)
+		result = bms_add_member(result, form->indkey.values[i]);
 	return result;
 }
 

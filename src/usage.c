@@ -281,19 +281,7 @@ mg_gone_relids(MgFootprint *fp)
 bool
 mg_is_gone(const List *gone, Oid relid)
 {
-	int low = 0;
-	int high = list_length(gone);
-
-	while (low < high)
-	{
-		int middle = (low + high) / 2;
-
-		if (list_nth_oid(gone, middle) < relid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < list_length(gone) && list_nth_oid(gone, low) == relid;
+	return mg_sorted_has_oid(gone, relid);
 }
 
 /* ------------------------------------------------------------------------
