@@ -366,13 +366,16 @@ mg_advise_refused(MgFootprint *fp)
 void
 mg_tell_refused(MgFootprint *fp)
 {
-	MgEffect table = {.relid = mg_refused_table(fp)};
+	MgEffect table = {0};
 	const char *advice;
 
 	if (fp->problem == NULL && fp->concurrent && mg_situation_in_block(NULL))
 		mg_problem(fp, ERRCODE_ACTIVE_SQL_TRANSACTION, "%s cannot run inside a transaction block",
 				   mg_concurrent_name(fp));
-	if (fp->problem == NULL || mg_mode < MG_MODE_WARN || !OidIsValid(table.relid))
+	if (fp->problem == NULL || mg_mode < MG_MODE_WARN)
+		return;
+	table.relid = mg_refused_table(fp);
+	if (!OidIsValid(table.relid))
 		return;
 	if (get_rel_relkind(table.relid) == RELKIND_INDEX)
 		table.relid = IndexGetRelation(table.relid, true);

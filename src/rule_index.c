@@ -488,7 +488,8 @@ mg_adds_fkey_without_index(MgFootprint *fp, MgFinding *finding)
 			ColumnDef *def = castNode(ColumnDef, cmd->def);
 
 			/* it exists already, so nothing is added */
-			if (get_attnum(fp->target, def->colname) != InvalidAttrNumber)
+			if (def->constraints == NIL ||
+				get_attnum(fp->target, def->colname) != InvalidAttrNumber)
 				continue;
 			foreach(lc2, def->constraints)
 				mg_add_fkey_finding(fp, finding, cmd, lfirst_node(Constraint, lc2), def);

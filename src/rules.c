@@ -483,10 +483,11 @@ struct MgInquiry
 	List *held;    /* of MgEffect: see mg_held_meanwhile() */
 };
 
+/* Is there a task with this cause, or is it none, so that the rule has to see for itself? */
 static inline bool
 mg_occurs(const MgInquiry *inquiry, MgCause cause)
 {
-	return (inquiry->causes & (UINT64CONST(1) << cause)) != 0;
+	return cause == MG_CAUSE_NONE || (inquiry->causes & (UINT64CONST(1) << cause)) != 0;
 }
 
 /*
@@ -523,8 +524,7 @@ mg_find_work(MgInquiry *inquiry, const MgRule *rule)
 	MgFootprint *fp = inquiry->fp;
 	MgFinding *finding;
 
-	if (!mg_occurs(inquiry, rule->cause) ||
-		(inquiry->blocked == NIL && !mg_situation_in_block(fp->script)))
+	if (inquiry->blocked == NIL && !mg_situation_in_block(fp->script))
 		return NULL;
 	finding = mg_gather(fp, rule);
 	if (!mg_add_up(finding))
@@ -536,26 +536,22 @@ mg_find_work(MgInquiry *inquiry, const MgRule *rule)
 	return rule->applies == NULL || rule->applies(fp, finding) ? finding : NULL;
 }
 
-/* A rule about something else: it knows best what it looks at. */
+/* A rule about something else: it knows best what it looks at.  Most do not apply. */
 static MgFinding *
 mg_find_situation(MgInquiry *inquiry, const MgRule *rule)
 {
 	MgFootprint *fp = inquiry->fp;
-	MgFinding *finding;
+	MgFinding finding = {.rule = rule};
+	MgFinding *result;
 
 	if (rule->cause != MG_CAUSE_NONE)
-	{
-		if (!mg_occurs(inquiry, rule->cause))
-			return NULL;
-		finding = mg_gather(fp, rule);
-	}
-	else
-	{
-		finding = palloc0(sizeof(MgFinding));
-		finding->rule = rule;
-	}
-	finding->relid = fp->target;
-	return rule->applies(fp, finding) ? finding : NULL;
+		finding = *mg_gather(fp, rule);
+	finding.relid = fp->target;
+	if (!rule->applies(fp, &finding))
+		return NULL;
+	result = palloc(sizeof(MgFinding));
+	*result = finding;
+	return result;
 }
 
 /*
@@ -579,8 +575,11 @@ mg_findings(MgFootprint *fp)
 	for (int i = 0; i < mg_nrules; i++)
 	{
 		const MgRule *rule = &mg_rules[i];
-		MgFinding *finding = rule->category->find(&inquiry, rule);
+		MgFinding *finding;
 
+		if (!mg_occurs(&inquiry, rule->cause))
+			continue;
+		finding = rule->category->find(&inquiry, rule);
 		if (finding)
 			findings = lappend(findings, finding);
 	}

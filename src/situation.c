@@ -13,6 +13,11 @@
  */
 #include "mg.h"
 
+#include "common/hashfn.h"
+
+/* Relations that the statements of a migration lock in one transaction, mostly. */
+#define MG_USUALLY_TAKEN 8
+
 /* A lock that a judged statement has taken in this transaction. */
 typedef struct MgTakenKey
 {
@@ -22,6 +27,7 @@ typedef struct MgTakenKey
 
 typedef struct MgTaken
 {
+	char status; /* of simplehash */
 	MgTakenKey key;
 	SubTransactionId subid;
 	const char *command; /* a command tag: static storage */
@@ -30,8 +36,25 @@ typedef struct MgTaken
 	MgSize size;         /* what it was until then */
 } MgTaken;
 
+#define SH_PREFIX mg_taken
+#define SH_ELEMENT_TYPE MgTaken
+#define SH_KEY_TYPE MgTakenKey
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_combine(murmurhash32((key).relid), (uint32) (key).lockmode)
+#define SH_EQUAL(tb, a, b) ((a).relid == (b).relid && (a).lockmode == (b).lockmode)
+#include "mg_simplehash.h"
+
 /* lives in TopTransactionContext; NULL: nothing remembered */
-static HTAB *mg_taken = NULL;
+static mg_taken_hash *mg_taken = NULL;
+
+/* What is remembered of a lock; or NULL. */
+static MgTaken *
+mg_find_taken(Oid relid, LOCKMODE lockmode)
+{
+	MgTakenKey key = {relid, lockmode};
+
+	return mg_taken ? mg_taken_lookup(mg_taken, key) : NULL;
+}
 
 /* the statement being judged comes from the client, not from a function */
 static bool mg_toplevel = true;
@@ -63,18 +86,18 @@ static void
 mg_at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
 						 void *arg)
 {
-	HASH_SEQ_STATUS status;
+	mg_taken_iterator status;
 	MgTaken *taken;
 
 	(void) parentSubid;
 	(void) arg;
 	if (event != SUBXACT_EVENT_ABORT_SUB || mg_taken == NULL)
 		return;
-	hash_seq_init(&status, mg_taken);
-	while ((taken = hash_seq_search(&status)) != NULL)
+	mg_taken_start_iterate(mg_taken, &status);
+	while ((taken = mg_taken_iterate(mg_taken, &status)) != NULL)
 	{
 		if (taken->subid >= mySubid)
-			hash_search(mg_taken, &taken->key, HASH_REMOVE, NULL);
+			mg_taken_delete_item(mg_taken, taken);
 	}
 }
 
@@ -157,15 +180,10 @@ mg_situation_remember(MgFootprint *fp)
 			continue;
 		if (mg_taken == NULL)
 		{
-			HASHCTL ctl = {.keysize = sizeof(MgTakenKey),
-						   .entrysize = sizeof(MgTaken),
-						   .hcxt = TopTransactionContext};
-
 			mg_watch_transactions();
-			mg_taken = hash_create("migration_guard locks taken", 64, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+			mg_taken = mg_taken_create(TopTransactionContext, MG_USUALLY_TAKEN, NULL);
 		}
-		taken = hash_search(mg_taken, &key, HASH_ENTER, &found);
+		taken = mg_taken_insert(mg_taken, key, &found);
 		if (!found)
 		{
 			taken->subid = GetCurrentSubTransactionId();
@@ -205,8 +223,7 @@ mg_really_held(Oid relid, const char **since)
 			continue;
 		if (mg_taken != NULL && since != NULL)
 		{
-			MgTakenKey key = {relid, mode};
-			MgTaken *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
+			MgTaken *taken = mg_find_taken(relid, mode);
 
 			*since = taken ? mg_word_since(taken) : NULL;
 		}
@@ -250,8 +267,7 @@ mg_destroyed(Oid relid)
 {
 	for (LOCKMODE mode = AccessExclusiveLock; mg_taken != NULL && mode >= ShareLock; mode--)
 	{
-		MgTakenKey key = {relid, mode};
-		MgTaken *taken = hash_search(mg_taken, &key, HASH_FIND, NULL);
+		MgTaken *taken = mg_find_taken(relid, mode);
 
 		if (taken && taken->name)
 			return taken;
