@@ -647,6 +647,7 @@ extern bool mg_lock_is_provisional(Oid relid, LOCKMODE lockmode);
 /* report_lock.c: "migration_guard.lock_timeout (10s)", or the session's lock_timeout if that is
  * shorter */
 extern const char *mg_word_lock_limit(void);
+extern char *mg_blockers_hint(const char *run, List *blockers);
 
 /* ------------------------------------------------------------------------
  * stats.c

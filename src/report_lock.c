@@ -2,7 +2,8 @@
  * report_lock.c
  *
  * Owns what is said about locks that are not to be had: that it takes long,
- * and in the end that it took too long.  Both name who is in the way.
+ * and in the end that it took too long.  Both name who is in the way; what can
+ * be done about them is said here for the rule lock_queue as well.
  */
 #include "mg_locking.h"
 
@@ -39,28 +40,75 @@ mg_may_set(const char *name)
 	return pg_parameter_aclcheck(name, GetUserId(), ACL_SET) == ACLCHECK_OK;
 }
 
+/* Can nothing be done but wait?  A dump is not to be ended, nor is the copy of a subscription. */
+static bool
+mg_is_to_be_left(const MgBlocker *blocker)
+{
+	return blocker->autovacuum || blocker->process != NULL ||
+		   (blocker->application && strncmp(blocker->application, "pg_dump", 7) == 0);
+}
+
+/* What a prepared transaction needs. */
+static void
+mg_say_prepared(StringInfo buf, const MgBlocker *blocker)
+{
+	const char *gid = quote_literal_cstr(blocker->gid);
+
+	if (superuser() || blocker->userid == GetUserId())
+		mg_say(buf, "Finish the prepared transaction: COMMIT PREPARED %s or ROLLBACK PREPARED %s.",
+			   gid, gid);
+	else
+		mg_say(buf,
+			   "Let its user or a superuser finish the prepared transaction, by COMMIT PREPARED "
+			   "%s or ROLLBACK PREPARED %s.",
+			   gid, gid);
+}
+
+/*
+ * What can be done about those in the way; for HINT.  run: "Run it", or "Run
+ * it again".
+ */
+char *
+mg_blockers_hint(const char *run, List *blockers)
+{
+	List *sessions = NIL;
+	bool wraparound = false;
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, blockers)
+	{
+		MgBlocker *blocker = lfirst(lc);
+
+		if (foreach_current_index(lc) == MG_SHOWN)
+			break;
+		if (blocker->prepared)
+			mg_say_prepared(&buf, blocker);
+		else if (mg_may_terminate(blocker) && !mg_is_to_be_left(blocker))
+			sessions = lappend(sessions, blocker);
+		wraparound |= blocker->visible && blocker->wraparound;
+	}
+	if (sessions != NIL)
+		mg_say(&buf, "%s when nobody is in the way any more, or end the session%s:", run,
+			   list_length(sessions) == 1 ? "" : "s");
+	else if (buf.len == 0)
+		mg_say(&buf, "%s when nobody is in the way any more.", run);
+	foreach(lc, sessions)
+		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", ((MgBlocker *) lfirst(lc))->pid);
+	if (wraparound)
+		mg_say(&buf, "A vacuum to prevent wraparound that is cancelled starts again.");
+	return buf.data;
+}
+
 /* How to get the locks nevertheless. */
 static char *
 mg_lock_hint(List *blockers, bool session_limit)
 {
 	StringInfoData buf;
-	MgBlocker *oldest = blockers ? linitial(blockers) : NULL;
 
 	initStringInfo(&buf);
-	if (oldest == NULL)
-		mg_say(&buf, "Run it again when the relation is used less.");
-	else if (oldest->prepared)
-	{
-		mg_say(&buf, "Run it again when the prepared transaction has ended, or end it:");
-		mg_sql(&buf, "ROLLBACK PREPARED %s", quote_literal_cstr(oldest->gid));
-	}
-	else if (mg_may_terminate(oldest))
-	{
-		mg_say(&buf, "Run it again when that session has ended its transaction, or end it:");
-		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", oldest->pid);
-	}
-	else
-		mg_say(&buf, "Run it again when that session has ended its transaction.");
+	appendStringInfoString(&buf, mg_blockers_hint("Run it again", blockers));
 	if (!session_limit && mg_may_set("migration_guard.lock_timeout"))
 	{
 		mg_say(&buf, "To try for longer:");

@@ -208,64 +208,6 @@ mg_queue_facts(MgFootprint *fp, MgFinding *finding, MgQueue *queue)
 	return lappend(facts, mg_queue_means(fp, finding));
 }
 
-/* Can nothing be done but wait?  A dump is not to be ended, nor is the copy of a subscription. */
-static bool
-mg_is_to_be_left(const MgBlocker *blocker)
-{
-	return blocker->autovacuum || blocker->process != NULL ||
-		   (blocker->application && strncmp(blocker->application, "pg_dump", 7) == 0);
-}
-
-/* What a prepared transaction needs. */
-static void
-mg_say_prepared(StringInfo buf, const MgBlocker *blocker)
-{
-	const char *gid = quote_literal_cstr(blocker->gid);
-
-	if (superuser() || blocker->userid == GetUserId())
-		mg_say(buf, "Finish the prepared transaction: COMMIT PREPARED %s or ROLLBACK PREPARED %s.",
-			   gid, gid);
-	else
-		mg_say(buf,
-			   "Let its user or a superuser finish the prepared transaction, by COMMIT PREPARED "
-			   "%s or ROLLBACK PREPARED %s.",
-			   gid, gid);
-}
-
-/* What can be done about them; for HINT. */
-static char *
-mg_queue_hint(List *blockers)
-{
-	List *sessions = NIL;
-	bool wraparound = false;
-	StringInfoData buf;
-	ListCell *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, blockers)
-	{
-		MgBlocker *blocker = lfirst(lc);
-
-		if (foreach_current_index(lc) == MG_SHOWN)
-			break;
-		if (blocker->prepared)
-			mg_say_prepared(&buf, blocker);
-		else if (mg_may_terminate(blocker) && !mg_is_to_be_left(blocker))
-			sessions = lappend(sessions, blocker);
-		wraparound |= blocker->visible && blocker->wraparound;
-	}
-	if (sessions != NIL)
-		mg_say(&buf, "Run it when nobody is in the way any more, or end the session%s:",
-			   list_length(sessions) == 1 ? "" : "s");
-	else if (buf.len == 0)
-		mg_say(&buf, "Run it when nobody is in the way any more.");
-	foreach(lc, sessions)
-		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", ((MgBlocker *) lfirst(lc))->pid);
-	if (wraparound)
-		mg_say(&buf, "A vacuum to prevent wraparound that is cancelled starts again.");
-	return buf.data;
-}
-
 /* MgCategory.word of the category: as the current user, who sees no more than his own. */
 void
 mg_word_queue(MgFootprint *fp, MgFinding *finding)
@@ -281,5 +223,5 @@ mg_word_queue(MgFootprint *fp, MgFinding *finding)
 								others == 0 ? ""
 											: psprintf(" and %d more relation%s", others,
 													   others == 1 ? "" : "s"));
-	finding->hint = mg_queue_hint(queue->blockers);
+	finding->hint = mg_blockers_hint("Run it", queue->blockers);
 }

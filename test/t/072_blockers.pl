@@ -430,6 +430,19 @@ $answer = said('ALTER TABLE av_wraparound ADD x int', user => 'other');
 like($answer, qr/Process \d+ is in a transaction whose details are not visible to you/, 'autovacuum: not everybody sees what it is');
 unlike($answer, qr/wraparound[^"]|autovacuum/, 'autovacuum: and nothing gives it away');
 
+# who tries for a lock asks the one to make way, and leaves the other alone
+my $workers = q{SELECT pid FROM pg_locks WHERE relation = 'av_wraparound'::regclass AND mode = 'ShareUpdateExclusiveLock' AND granted};
+my $worker = mg_value($node, 'postgres', $workers);
+my $patient = "SET deadlock_timeout = '100ms'; SET migration_guard.lock_timeout = '2s'; ALTER TABLE";
+
+like($worker, qr/^\d+$/, 'autovacuum against wraparound: one worker');
+$res = mg_psql($node, 'postgres', "$patient av_wraparound ADD x int");
+mg_refused($res, '55P03', 'autovacuum against wraparound: is waited for, and time is up');
+like($res->{err}, qr/^DETAIL: .*Process $worker .*prevents transaction ID wraparound\.$/m, 'autovacuum against wraparound: it is said why');
+unlike($res->{err}, qr/pg_terminate_backend/, 'autovacuum against wraparound: and not to end it');
+is(mg_value($node, 'postgres', $workers), $worker, 'autovacuum against wraparound: is still at work');
+mg_passes(mg_psql($node, 'postgres', "$patient av_autovacuum ADD x int"), 'autovacuum: makes way');
+
 $node->stop('immediate');
 unlike(slurp_file($node->logfile), qr/TRAP:|cache lookup failed|leak(ed)?:|could not open relation with OID|PANIC|terminated by signal (6|11)/,
 	'the server had nothing to complain about');
