@@ -213,15 +213,9 @@ mg_advise_drop_column(MgFootprint *fp, MgFinding *finding)
 static Oid
 mg_owner(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner = InvalidOid;
+	Form_pg_class form = mg_class_form(relid);
 
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
+	return form ? form->relowner : InvalidOid;
 }
 
 /* Let a view stand where the relation was. */

@@ -177,8 +177,7 @@ const MgRule mg_rules[] = {
 	 "a NOT NULL constraint that is verified while reads and writes are blocked (18 and later)",
 	 "add it NOT VALID, then VALIDATE it in another transaction"},
 	{"lock_queue", "MG201", &mg_lock_queue, "", MG_WARN, MG_CAUSE_NONE, false, mg_would_queue, NULL,
-	 "a lock that others' transactions hold up as of now; check() names them, and later queries "
-	 "would queue behind the statement",
+	 "a lock that others' transactions hold up as of now; check() names them",
 	 "finish or end those transactions first, or run it when they are gone"},
 	{"several_tables", "MG301", &mg_shape, NULL, MG_WARN, MG_CAUSE_NONE, false, mg_locks_several,
 	 mg_advise_several_tables,
