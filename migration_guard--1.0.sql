@@ -140,6 +140,11 @@ WITH tables AS (
 indexes AS NOT MATERIALIZED (
     SELECT x.indexrelid, x.indrelid, x.indisvalid, x.indislive, x.indisexclusion, i.relkind,
            i.relispartition, i.relname, con.conname, con.contype,
+           CASE
+               WHEN con.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
+               WHEN con.condeferrable THEN ' DEFERRABLE'
+               ELSE ''
+           END AS attributes,
            CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END AS is_unique,
            pg_catalog.format('%I.%I', n.nspname, i.relname) AS name,
            n.nspname ~ '^pg_toast' AS is_toast,
@@ -179,10 +184,10 @@ shares AS (
                WHEN f.relkind = 'i' AND NOT f.indisvalid THEN
                    pg_catalog.format('REINDEX INDEX CONCURRENTLY %s', f.name)
                WHEN x.conname IS NOT NULL AND f.conname IS NULL THEN
-                   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I', t.name,
+                   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', t.name,
                                      f.relname,
                                      CASE x.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END,
-                                     f.relname)
+                                     f.relname, x.attributes)
                ELSE
                    pg_catalog.format('ALTER INDEX %s ATTACH PARTITION %s', x.name, f.name)
            END AS step
@@ -205,7 +210,7 @@ shares AS (
           AND c.is_unique = x.is_unique
           AND c.definition = x.definition
           AND (c.contype IS NULL AND (x.contype IS NULL OR t.relkind = 'r')
-               OR c.contype = x.contype)
+               OR c.contype = x.contype AND c.attributes = x.attributes)
         ORDER BY c.conname IS NULL, NOT c.indisvalid, c.name
         LIMIT 1) f ON true
     WHERE x.relkind = 'I'
@@ -240,7 +245,7 @@ SELECT 'invalid index'::text AS kind,
            WHEN NOT x.indislive THEN
                'DROP INDEX CONCURRENTLY did not finish'
            ELSE
-               'CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY failed: it costs writes, and no query uses it'
+               'CREATE INDEX, REINDEX or DROP INDEX CONCURRENTLY did not finish: it costs writes, and no query uses it'
        END
        || COALESCE((
            SELECT pg_catalog.format('; process %s has the table locked and may still be at work on it',

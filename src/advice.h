@@ -116,6 +116,9 @@ typedef struct MgConstraint
 	Node *node;        /* the subcommand */
 } MgConstraint;
 
+/* advice_check.c */
+extern void mg_sql_new_foreign_keys(MgFootprint *fp, StringInfo buf, MgConstraint *item);
+
 /* ------------------------------------------------------------------------
  * advice_text.c: all of these return NULL when the text cannot be told
  * ------------------------------------------------------------------------ */

@@ -265,6 +265,26 @@ mg_foreign_key_plan(MgFootprint *fp, List *items, bool partitioned)
 					 "neither reads nor writes";
 }
 
+/* The foreign keys of a new column that is null in all rows, which do no work by themselves. */
+void
+mg_sql_new_foreign_keys(MgFootprint *fp, StringInfo buf, MgConstraint *item)
+{
+	List *taken = NIL;
+	ListCell *lc;
+
+	foreach(lc, item->column->constraints)
+	{
+		MgConstraint key = {.con = lfirst_node(Constraint, lc),
+							.column = item->column,
+							.node = item->node};
+
+		if (key.con->contype == CONSTR_FOREIGN && key.con->pktable)
+			mg_sql_constraint(buf, mg_target(fp),
+							  mg_foreign_key_name(fp->target, &key, true, &taken),
+							  mg_text_foreign_key(&key));
+	}
+}
+
 /* For the rules add_foreign_key and fk_without_index. */
 char *
 mg_advise_add_foreign_key(MgFootprint *fp, MgFinding *finding)

@@ -21,6 +21,7 @@ typedef struct MgGrantee
 {
 	const char *name; /* as SQL */
 	AclMode rights;
+	bool grants; /* to others, who would stand in the way of REVOKE */
 	bool owner;
 	bool superuser; /* whatever is revoked */
 } MgGrantee;
@@ -83,6 +84,7 @@ mg_grantees(Oid relid)
 			continue;
 		grantee->name = item->ai_grantee == ACL_ID_PUBLIC ? role : quote_identifier(role);
 		grantee->owner = item->ai_grantee == owner;
+		grantee->grants = !grantee->owner && ACLITEM_GET_GOPTIONS(*item) != ACL_NO_RIGHTS;
 		grantee->superuser = item->ai_grantee != ACL_ID_PUBLIC && superuser_arg(item->ai_grantee);
 		result = lappend(result, grantee);
 	}
@@ -102,6 +104,8 @@ mg_sql_revoke(StringInfo buf, Oid relid)
 	{
 		const MgGrantee *grantee = lfirst(lc);
 
+		if (grantee->grants)
+			return;
 		if (grantee->superuser)
 			continue;
 		rights |= grantee->rights;
@@ -145,12 +149,22 @@ mg_advise_drop_table(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 	return buf.data;
 }
 
+/* Is it a table with rows of its own, or all partitions of one, that TRUNCATE empties? */
+static bool
+mg_is_emptied(MgEffect *eff)
+{
+	return (eff->relkind == RELKIND_RELATION || eff->relkind == RELKIND_PARTITIONED_TABLE) &&
+		   !(eff->role == MG_ROLE_CHILD && get_rel_relispartition(eff->relid)) &&
+		   !mg_effect_exempt(eff);
+}
+
 /* TRUNCATE. */
 char *
 mg_advise_truncate(MgFootprint *fp, MgFinding *finding)
 {
 	TruncateStmt *stmt = castNode(TruncateStmt, fp->stmt);
 	StringInfoData buf;
+	int shown = 0;
 
 	initStringInfo(&buf);
 	if (stmt->behavior == DROP_CASCADE)
@@ -158,12 +172,42 @@ mg_advise_truncate(MgFootprint *fp, MgFinding *finding)
 	if (get_rel_relkind(finding->relid) == RELKIND_FOREIGN_TABLE)
 		return buf.data;
 	mg_say_apart(fp, &buf, "delete the rows in batches, with commits between");
-	mg_sql_batches(&buf, finding->relid,
-				   psprintf("DELETE FROM %s WHERE true", mg_qualified_name(finding->relid)));
+	/* those that reference others come after them, and have to go first */
+	for (int i = list_length(fp->effects) - 1; i >= 0; i--)
+	{
+		MgEffect *eff = list_nth(fp->effects, i);
+
+		if (!mg_is_emptied(eff))
+			continue;
+		if (shown++ < MG_SHOWN)
+			mg_sql_batches(&buf, eff->relid,
+						   psprintf("DELETE FROM %s WHERE true", mg_qualified_name(eff->relid)));
+	}
+	if (shown > MG_SHOWN)
+		mg_say(&buf, "Do the same for the other %d tables.", shown - MG_SHOWN);
 	return buf.data;
 }
 
-/* Does an INSERT that does not name a column fail because of it? */
+/* Is a column part of a primary key or a replica identity, so that it stays NOT NULL? */
+static bool
+mg_has_to_be_not_null(Oid relid, AttrNumber attnum)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_index_forms(relid))
+	{
+		Form_pg_index form = lfirst(lc);
+
+		for (int i = 0; (form->indisprimary || form->indisreplident) && i < form->indnkeyatts; i++)
+		{
+			if (form->indkey.values[i] == attnum)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Does an INSERT that does not name a column fail because of it, and can that be changed? */
 static bool
 mg_has_to_be_given(Oid relid, AttrNumber attnum)
 {
@@ -177,7 +221,7 @@ mg_has_to_be_given(Oid relid, AttrNumber attnum)
 		result = att->attnotnull && !att->atthasdef && !att->attidentity;
 		ReleaseSysCache(tuple);
 	}
-	return result;
+	return result && !mg_has_to_be_not_null(relid, attnum);
 }
 
 /* DROP COLUMN. */

@@ -364,6 +364,8 @@ mg_sql_index_constraint(MgFootprint *fp, StringInfo buf, MgFinding *finding, MgC
 	if (primary)
 		mg_sql_key_not_null(buf, fp->target, mg_target(fp), keys);
 	mg_sql_planned(buf, fp->target, name, &plan);
+	if (item->column && !mg_has_cause(fp, item->node, MG_CAUSE_ADD_FOREIGN_KEY))
+		mg_sql_new_foreign_keys(fp, buf, item);
 }
 
 static char *

@@ -224,6 +224,6 @@ mg_advise_create_table_as(MgFootprint *fp, MgFinding *finding)
 		   "%s in a transaction of its own, before or after the one that holds %s on \"%s\": there "
 		   "it blocks nobody.",
 		   what, GetLockmodeName(DEFAULT_LOCKMETHOD, finding->lockmode),
-		   get_rel_name(finding->relid));
+		   mg_situation_name(finding->relid));
 	return buf.data;
 }

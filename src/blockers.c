@@ -216,12 +216,32 @@ mg_read_status(const PGPROC *proc, MgBlocker *blocker)
 	return true;
 }
 
-/* May the current user see what a session of this user does?  See pg_stat_get_activity(). */
+/* See mg_blockers.h. */
+const char *
+mg_application(const PGPROC *proc)
+{
+	MgBlocker status = {0};
+
+	return mg_read_status(proc, &status) ? status.application : NULL;
+}
+
+/*
+ * May a role see what a session of this user does?  See pg_stat_get_activity().
+ */
+static bool
+mg_role_may_see(Oid role, Oid userid)
+{
+	return has_privs_of_role(role, ROLE_PG_READ_ALL_STATS) || has_privs_of_role(role, userid);
+}
+
+/*
+ * May the current user?  What is said goes to the client, so in a function that
+ * runs as its owner who has called it has to have the right, too.
+ */
 static bool
 mg_may_see(Oid userid)
 {
-	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
-		   has_privs_of_role(GetUserId(), userid);
+	return mg_role_may_see(GetUserId(), userid) && mg_role_may_see(GetOuterUserId(), userid);
 }
 
 /* The session that runs a virtual transaction; NULL: it is over. */
@@ -432,18 +452,28 @@ mg_blocker_lasts(const MgBlocker *blocker)
 		   mg_age(blocker, blocker->state_start) >= MG_PAUSE;
 }
 
-/* May the current user call pg_terminate_backend() for it? */
+bool
+mg_blocker_dumps(const MgBlocker *blocker)
+{
+	return blocker->application && strncmp(blocker->application, "pg_dump", 7) == 0;
+}
+
+static bool
+mg_role_may_terminate(Oid role, Oid userid)
+{
+	if (superuser_arg(role))
+		return true;
+	if (!OidIsValid(userid) || superuser_arg(userid))
+		return false;
+	return has_privs_of_role(role, userid) || has_privs_of_role(role, ROLE_PG_SIGNAL_BACKEND);
+}
+
+/* May the current user, and who has called the function, call pg_terminate_backend() for it? */
 bool
 mg_may_terminate(const MgBlocker *blocker)
 {
-	if (blocker->prepared)
-		return false;
-	if (superuser())
-		return true;
-	if (!OidIsValid(blocker->userid) || superuser_arg(blocker->userid))
-		return false;
-	return has_privs_of_role(GetUserId(), blocker->userid) ||
-		   has_privs_of_role(GetUserId(), ROLE_PG_SIGNAL_BACKEND);
+	return !blocker->prepared && mg_role_may_terminate(GetUserId(), blocker->userid) &&
+		   mg_role_may_terminate(GetOuterUserId(), blocker->userid);
 }
 
 /* ------------------------------------------------------------------------
@@ -456,6 +486,24 @@ mg_since(const MgBlocker *blocker, TimestampTz start)
 	return mg_format_seconds(mg_age(blocker, start) / 1000.0);
 }
 
+/* In quotes, with those in it doubled: names that clients choose must not look like more. */
+static char *
+mg_quoted(const char *name)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '"');
+	for (; *name; name++)
+	{
+		if (*name == '"')
+			appendStringInfoChar(&buf, '"');
+		appendStringInfoChar(&buf, *name);
+	}
+	appendStringInfoChar(&buf, '"');
+	return buf.data;
+}
+
 /* Who it is. */
 static void
 mg_word_who(StringInfo buf, const MgBlocker *blocker)
@@ -464,15 +512,15 @@ mg_word_who(StringInfo buf, const MgBlocker *blocker)
 	ListCell *lc;
 
 	if (blocker->prepared)
-		appendStringInfo(buf, "prepared transaction \"%s\"", blocker->gid);
+		appendStringInfo(buf, "prepared transaction %s", mg_quoted(blocker->gid));
 	else
 		appendStringInfo(buf, "process %d", blocker->pid);
 	if (blocker->visible && blocker->process)
 		facts = lappend(facts, pstrdup(blocker->process));
 	if (blocker->application)
-		facts = lappend(facts, psprintf("application \"%s\"", blocker->application));
+		facts = lappend(facts, psprintf("application %s", mg_quoted(blocker->application)));
 	if (blocker->user)
-		facts = lappend(facts, psprintf("user \"%s\"", blocker->user));
+		facts = lappend(facts, psprintf("user %s", mg_quoted(blocker->user)));
 	foreach(lc, facts)
 		appendStringInfo(buf, "%s%s", foreach_current_index(lc) > 0 ? ", " : " (",
 						 (char *) lfirst(lc));

@@ -146,27 +146,6 @@ mg_send_away(int pid)
 		ereport(WARNING, errmsg("could not send signal to process %d: %m", pid));
 }
 
-/*
- * Does a session wait for a lock that this transaction holds from before?  That
- * is a deadlock, which core cannot see while this session does not queue.
- */
-static bool
-mg_waits_for_me(int pid)
-{
-	Datum pids = OidFunctionCall1(F_PG_BLOCKING_PIDS, Int32GetDatum(pid));
-	Datum *elements;
-	int count;
-
-	deconstruct_array(DatumGetArrayTypeP(pids), INT4OID, sizeof(int32), true, TYPALIGN_INT,
-					  &elements, NULL, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (DatumGetInt32(elements[i]) == MyProcPid)
-			return true;
-	}
-	return false;
-}
-
 /* Every deadlock_timeout: is one of those in the way one who will stay there? */
 static void
 mg_check_blockers(MgLocking *locking, List *blockers, TimestampTz now)
@@ -182,7 +161,7 @@ mg_check_blockers(MgLocking *locking, List *blockers, TimestampTz now)
 
 		if (blocker->autovacuum && !blocker->wraparound)
 			mg_send_away(blocker->pid);
-		else if (!blocker->prepared && mg_waits_for_me(blocker->pid))
+		else if (!blocker->prepared && mg_lock_waits_for_me(locking, blocker))
 			mg_report_lock_deadlock(locking, blocker);
 	}
 }
@@ -232,6 +211,7 @@ mg_lock_wait(MgLocking *locking)
 		gained = mg_lock_next(locking);
 		MemoryContextReset(context);
 	} while (!gained);
+	mg_lock_unpublish(locking);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

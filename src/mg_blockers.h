@@ -54,10 +54,14 @@ extern MgHolders *mg_holders_begin(void);
 extern List *mg_holders_of(MgHolders *holders, Oid relid, LOCKMODE mode);
 extern List *mg_holders_end(MgHolders *holders);
 
+/* application_name of a backend, or NULL */
+extern const char *mg_application(const PGPROC *proc);
+
 /* oldest transaction first */
 extern void mg_blockers_sort(List *blockers);
 
 extern bool mg_blocker_lasts(const MgBlocker *blocker); /* will not be gone in a moment */
+extern bool mg_blocker_dumps(const MgBlocker *blocker); /* it is pg_dump or pg_dumpall */
 extern bool mg_may_terminate(const MgBlocker *blocker); /* may the current user end the session? */
 
 /* "process 4711 (application \"psql\", user \"app\") has been idle in transaction for 3 min 2 s" */

@@ -64,12 +64,12 @@ mg_wait_event(void)
 #endif
 }
 
-/* The locks in one partition of the lock table that this backend holds, one by one. */
+/* The locks in one partition of the lock table that a backend holds, one by one. */
 static inline PROCLOCK *
-mg_next_proclock(int partition, PROCLOCK *previous)
+mg_next_proclock(PGPROC *proc, int partition, PROCLOCK *previous)
 {
 #if PG_VERSION_NUM >= 160000
-	dlist_head *queue = &MyProc->myProcLocks[partition];
+	dlist_head *queue = &proc->myProcLocks[partition];
 
 	if (previous == NULL)
 		return dlist_is_empty(queue) ? NULL : dlist_head_element(PROCLOCK, procLink, queue);
@@ -77,7 +77,7 @@ mg_next_proclock(int partition, PROCLOCK *previous)
 		return NULL;
 	return dlist_container(PROCLOCK, procLink, dlist_next_node(queue, &previous->procLink));
 #else
-	SHM_QUEUE *queue = &MyProc->myProcLocks[partition];
+	SHM_QUEUE *queue = &proc->myProcLocks[partition];
 
 	return (PROCLOCK *) SHMQueueNext(queue, previous ? &previous->procLink : queue,
 									 offsetof(PROCLOCK, procLink));
@@ -109,6 +109,13 @@ mg_all_settings(int *count)
 	return get_guc_variables();
 #endif
 }
+
+/* Rows changed since a table was last analyzed. */
+#if PG_VERSION_NUM >= 160000
+#define mg_stat_changes_since_analyze(stats) ((stats)->mod_since_analyze)
+#else
+#define mg_stat_changes_since_analyze(stats) ((stats)->changes_since_analyze)
+#endif
 
 /* The number of a backend, which is in the names of its temporary tables' files. */
 #if PG_VERSION_NUM >= 170000

@@ -3,7 +3,8 @@
  *
  * What the files of polite locking share: locking.c, which takes the locks of
  * a statement all or none, burst.c, which knows when to try and when to stand
- * in the queue for a moment, and report_lock.c, which says what came of it.
+ * in the queue for a moment, deadlock.c, which sees when that is of no use, and
+ * report_lock.c, which says what came of it.
  */
 #ifndef MG_LOCKING_H
 #define MG_LOCKING_H
@@ -39,6 +40,7 @@ typedef struct MgLocking
 	TimestampTz next_burst; /* not before */
 
 	TimestampTz next_check; /* when to look whether somebody in the way cannot go */
+	MgWanted published;     /* what others know that it tries for; InvalidOid: nothing */
 } MgLocking;
 
 /* locking.c */
@@ -49,9 +51,13 @@ extern bool mg_lock_apart(MgLocking *locking, int wait);
 /* burst.c */
 extern void mg_lock_wait(MgLocking *locking);
 
+/* deadlock.c */
+extern bool mg_lock_waits_for_me(MgLocking *locking, const MgBlocker *blocker);
+extern void mg_lock_unpublish(MgLocking *locking);
+
 /* report_lock.c */
 extern void mg_report_lock_wait(MgLocking *locking, List *blockers);
-extern void mg_report_lock_deadlock(MgLocking *locking, const MgBlocker *blocker); /* nor this */
 extern void mg_report_lock_timeout(MgLocking *locking, List *blockers); /* does not return */
+extern void mg_report_lock_deadlock(MgLocking *locking, const MgBlocker *blocker); /* nor this */
 
 #endif /* MG_LOCKING_H */

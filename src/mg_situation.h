@@ -17,6 +17,9 @@ extern void mg_situation_remember(MgFootprint *fp); /* a judged statement is abo
 extern LOCKMODE mg_situation_held(struct MgScript *script, Oid relid, const char **since);
 extern bool mg_situation_in_block(struct MgScript *script);
 
+/* the name of a relation, also of one that this transaction has dropped */
+extern const char *mg_situation_name(Oid relid);
+
 /* A relation that this transaction, or the script so far, keeps others from. */
 typedef struct MgHeld
 {

@@ -22,16 +22,23 @@
  * Physical standbys
  * ------------------------------------------------------------------------ */
 
-/* Does a walsender serve a physical standby?  Those of logical replication have a database. */
+/*
+ * Does a walsender serve a physical standby?  Those of logical replication have
+ * a database, and programs that keep the WAL replay nothing.
+ */
 static bool
 mg_walsender_is_physical(pid_t pid)
 {
 	PGPROC *proc = BackendPidGetProc(pid);
+	const char *application = proc && MyBEEntry ? mg_application(proc) : NULL;
 
-	return proc != NULL && !OidIsValid(proc->databaseId);
+	if (proc == NULL || OidIsValid(proc->databaseId))
+		return false;
+	return application == NULL ||
+		   (strcmp(application, "pg_receivewal") != 0 && strcmp(application, "pg_basebackup") != 0);
 }
 
-/* Servers, or other programs, that stream this server's WAL now. */
+/* Servers that stream this server's WAL now. */
 static int
 mg_count_streaming(void)
 {
@@ -113,15 +120,19 @@ mg_exclusively_locked(MgFootprint *fp, MgFinding *finding)
 static char *
 mg_lock_fact(const char *standbys, bool several, Oid relid)
 {
-	const char *delay = max_standby_streaming_delay < 0
-						  ? "-1, for ever,"
-						  : mg_format_seconds(max_standby_streaming_delay / 1000.0);
+	const char *name = get_rel_name(relid);
 
-	return psprintf("%s %s AccessExclusiveLock on \"%s\" and then %s queries that have read it "
-					"for longer than max_standby_streaming_delay (%s on this server; what the "
+	if (max_standby_streaming_delay < 0)
+		return psprintf("%s %s AccessExclusiveLock on \"%s\", and %s with it, and with all that "
+						"comes after it, until no query there uses the table any more "
+						"(max_standby_streaming_delay is -1 on this server; what the standby has "
+						"set counts)",
+						standbys, several ? "replay" : "replays", name, several ? "wait" : "waits");
+	return psprintf("%s %s AccessExclusiveLock on \"%s\" and then %s queries that use it, once "
+					"replay is behind by max_standby_streaming_delay (%s on this server; what the "
 					"standby has set counts)",
-					standbys, several ? "replay" : "replays", get_rel_name(relid),
-					several ? "cancel" : "cancels", delay);
+					standbys, several ? "replay" : "replays", name, several ? "cancel" : "cancels",
+					GetConfigOptionByName("max_standby_streaming_delay", NULL, false));
 }
 
 /* Is what is written to a relation written to WAL as well?  SET LOGGED and UNLOGGED change that. */
@@ -290,13 +301,52 @@ mg_subscriber_alter(AlterTableStmt *stmt)
 	return NULL;
 }
 
+/* Does a publication have only some columns of a table? */
+static bool
+mg_publishes_some_columns(Oid relid, List *pubs)
+{
+	ListCell *lc;
+
+	foreach(lc, pubs)
+	{
+		HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(relid),
+										  ObjectIdGetDatum(lfirst_oid(lc)));
+		bool some;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		some = !heap_attisnull(tuple, Anum_pg_publication_rel_prattrs, NULL);
+		ReleaseSysCache(tuple);
+		if (some)
+			return true;
+	}
+	return false;
+}
+
+/* Does a statement take away, or rename, what subscribers have as well? */
+static bool
+mg_is_about_tables(Node *stmt)
+{
+	ObjectType type = OBJECT_TABLE;
+
+	if (IsA(stmt, RenameStmt))
+		type = castNode(RenameStmt, stmt)->renameType;
+	else if (IsA(stmt, DropStmt))
+		type = castNode(DropStmt, stmt)->removeType;
+	return type == OBJECT_TABLE || type == OBJECT_COLUMN || type == OBJECT_SCHEMA;
+}
+
 /* What a statement asks of subscribers; NULL: nothing in particular. */
 static const char *
-mg_subscriber_duty(MgFootprint *fp, List *pubs)
+mg_subscriber_duty(MgFootprint *fp, Oid relid, List *pubs)
 {
+	if (!mg_is_about_tables(fp->stmt))
+		return NULL;
 	switch (nodeTag(fp->stmt))
 	{
 		case T_AlterTableStmt:
+			if (mg_publishes_some_columns(relid, pubs))
+				return NULL;
 			return mg_subscriber_alter(castNode(AlterTableStmt, fp->stmt));
 		case T_TruncateStmt:
 			return mg_publishing(pubs, false, true) != NIL ? "subscribers empty their tables, too"
@@ -326,7 +376,7 @@ mg_publication_fact(List *facts, MgFootprint *fp, MgFinding *finding)
 	/* what publications are about is nothing new to their owner */
 	if (pubs == NIL || IsA(fp->stmt, CreatePublicationStmt) || IsA(fp->stmt, AlterPublicationStmt))
 		return facts;
-	duty = mg_subscriber_duty(fp, pubs);
+	duty = mg_subscriber_duty(fp, relid, pubs);
 	return lappend(facts, psprintf("\"%s\" is published by %s, and logical replication does not "
 								   "carry DDL over%s%s",
 								   get_rel_name(relid), mg_publication_names(pubs),

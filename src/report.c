@@ -53,15 +53,6 @@ mg_preposition(const char *blocks)
 	return strcmp(blocks, "writes") == 0 ? "to" : "of";
 }
 
-/* The name of a relation in a message; the OID if it is gone. */
-static const char *
-mg_name(Oid relid)
-{
-	char *name = get_rel_name(relid);
-
-	return name ? name : psprintf("%u", relid);
-}
-
 /* " and 3 more tables": those worked on besides the one in the message, if none is named. */
 static const char *
 mg_other_tables(MgFootprint *fp, MgFinding *finding)
@@ -94,13 +85,14 @@ mg_word_message(MgFootprint *fp, MgFinding *finding)
 	initStringInfo(&buf);
 	if (fp->object)
 		appendStringInfo(&buf, "%s \"%s\" would block %s %s \"%s\"%s ", mg_operation(fp, finding),
-						 fp->object, blocks, mg_preposition(blocks), mg_name(finding->relid),
-						 others);
+						 fp->object, blocks, mg_preposition(blocks),
+						 mg_situation_name(finding->relid), others);
 	else
 		appendStringInfo(&buf, "%s \"%s\"%s would block %s ", mg_operation(fp, finding),
-						 mg_name(subject), others, blocks);
+						 mg_situation_name(subject), others, blocks);
 	if (!fp->object && subject != finding->relid)
-		appendStringInfo(&buf, "%s \"%s\" ", mg_preposition(blocks), mg_name(finding->relid));
+		appendStringInfo(&buf, "%s \"%s\" ", mg_preposition(blocks),
+						 mg_situation_name(finding->relid));
 	appendStringInfo(&buf, "for %s%s (%s, %s)", isdigit((unsigned char) *seconds) ? "about " : "",
 					 seconds, mg_format_rows(finding->rows), mg_format_bytes(finding->bytes));
 	if (finding->rule->cause == MG_CAUSE_ADD_COLUMN_NOT_NULL)
@@ -192,23 +184,25 @@ mg_detail_lock(StringInfo buf, MgFootprint *fp, MgFinding *finding)
 	{
 		mg_sentence(buf,
 					psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
-		mg_sentence(buf, psprintf("this transaction already holds %s on \"%s\"%s, which blocks %s",
-								  mg_lock_name(finding->held), mg_name(finding->relid), since,
-								  strcmp(mg_lock_blocks(own), mg_lock_blocks(finding->held)) == 0
-									  ? "them, too"
-									  : "reads, too"));
+		mg_sentence(buf,
+					psprintf("this transaction already holds %s on \"%s\"%s, which blocks %s",
+							 mg_lock_name(finding->held), mg_situation_name(finding->relid), since,
+							 strcmp(mg_lock_blocks(own), mg_lock_blocks(finding->held)) == 0
+								 ? "them, too"
+								 : "reads, too"));
 	}
 	else if (own == NoLock)
 		mg_sentence(buf, psprintf("the statement has nothing to do with \"%s\", but this "
 								  "transaction already holds %s on it%s, which blocks %s",
-								  mg_name(finding->relid), mg_lock_name(finding->held), since,
-								  mg_lock_blocks(finding->held)));
+								  mg_situation_name(finding->relid), mg_lock_name(finding->held),
+								  since, mg_lock_blocks(finding->held)));
 	else if (finding->held > own)
 		mg_sentence(buf,
 					psprintf("the statement itself needs no more than %s, but this transaction "
 							 "already holds %s on \"%s\"%s, which blocks %s",
 							 mg_lock_name(own), mg_lock_name(finding->held),
-							 mg_name(finding->relid), since, mg_lock_blocks(finding->held)));
+							 mg_situation_name(finding->relid), since,
+							 mg_lock_blocks(finding->held)));
 	else
 		mg_sentence(buf,
 					psprintf("%s blocks %s meanwhile", mg_lock_name(own), mg_lock_blocks(own)));
@@ -260,7 +254,7 @@ mg_detail_bystanders(StringInfo buf, MgFootprint *fp, MgFinding *finding, const 
 			continue;
 		if (++count > MG_SHOWN)
 			continue;
-		appendStringInfo(&names, "%s\"%s\"", count > 1 ? ", " : "", mg_name(eff->relid));
+		appendStringInfo(&names, "%s\"%s\"", count > 1 ? ", " : "", mg_situation_name(eff->relid));
 		if (since && mode > eff->lockmode)
 			appendStringInfo(&names, " (%s)", since);
 	}
@@ -306,7 +300,8 @@ mg_word_situation(MgFootprint *fp, MgFinding *finding)
 	if (operation == NULL)
 		operation = finding->rule->operation;
 	if (operation)
-		finding->message = psprintf("%s \"%s\" %s", operation, mg_name(subject), finding->danger);
+		finding->message = psprintf("%s \"%s\" %s", operation, mg_situation_name(subject),
+									finding->danger);
 	else
 		finding->message = psprintf("%s %s", fp->command, finding->danger);
 	initStringInfo(&buf);

@@ -9,6 +9,9 @@
 
 #include "advice.h"
 
+#define MSECS_PER_MIN (SECS_PER_MINUTE * 1000)
+#define MG_LONGEST_TRY 60 /* min, that a hint would propose */
+
 /* "table \"orders\"", or what else it is. */
 static const char *
 mg_subject(Oid relid)
@@ -22,12 +25,23 @@ mg_subject(Oid relid)
 
 /* Who is in the way, in whole sentences. */
 static char *
-mg_in_the_way(List *blockers)
+mg_in_the_way(const MgWanted *wanted, List *blockers)
 {
+	LOCKTAG tag;
+	int waiting;
 	char *text;
 
 	if (blockers == NIL)
-		return pstrdup("Whoever had it has just given it back, but others wait for it already.");
+	{
+		SET_LOCKTAG_RELATION(tag, IsSharedRelation(wanted->relid) ? InvalidOid : MyDatabaseId,
+							 wanted->relid);
+		waiting = LockWaiterCount(&tag);
+		if (waiting == 0)
+			return pstrdup("Whoever had it has just given it back.");
+		return psprintf("Nobody has a lock that conflicts with it, but %d other%s in the queue for "
+						"a stronger one, and the guard does not overtake them.",
+						waiting, waiting == 1 ? " waits" : "s wait");
+	}
 	text = mg_word_blockers(blockers);
 	text[0] = pg_toupper((unsigned char) text[0]);
 	return psprintf("%s.", text);
@@ -44,8 +58,7 @@ mg_may_set(const char *name)
 static bool
 mg_is_to_be_left(const MgBlocker *blocker)
 {
-	return blocker->autovacuum || blocker->process != NULL ||
-		   (blocker->application && strncmp(blocker->application, "pg_dump", 7) == 0);
+	return blocker->autovacuum || blocker->process != NULL || mg_blocker_dumps(blocker);
 }
 
 /* What a prepared transaction needs. */
@@ -112,7 +125,8 @@ mg_lock_hint(List *blockers, bool session_limit)
 	if (!session_limit && mg_may_set("migration_guard.lock_timeout"))
 	{
 		mg_say(&buf, "To try for longer:");
-		mg_sql(&buf, "SET migration_guard.lock_timeout = '1min'");
+		mg_sql(&buf, "SET migration_guard.lock_timeout = '%dmin'",
+			   Min(mg_lock_timeout / MSECS_PER_MIN * 5 + 1, MG_LONGEST_TRY));
 		mg_say(&buf, "With 0 the server takes the lock as it always does: the statement waits for "
 					 "it, and everybody queues behind the statement.");
 	}
@@ -146,7 +160,7 @@ mg_report_lock_wait(MgLocking *locking, List *blockers)
 			errdetail("It needs %s, and goes on trying until %s is over; others do not queue "
 					  "behind it. %s",
 					  GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode),
-					  mg_limit(locking->session_limit), mg_in_the_way(blockers)));
+					  mg_limit(locking->session_limit), mg_in_the_way(wanted, blockers)));
 }
 
 /* Somebody in the way waits for this transaction in turn. */
@@ -162,7 +176,7 @@ mg_report_lock_deadlock(MgLocking *locking, const MgBlocker *blocker)
 			 errmsg("%s could not lock %s without a deadlock", locking->fp->command,
 					mg_subject(wanted->relid)),
 			 errdetail("It needs %s. %s. That session waits for a lock that this transaction "
-					   "holds from before.",
+					   "holds from before, by itself or through others.",
 					   GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode), sentence),
 			 errhint("Run each statement in a transaction of its own, or lock all tables in one "
 					 "statement first: LOCK TABLE.")));
@@ -179,12 +193,13 @@ mg_report_lock_timeout(MgLocking *locking, List *blockers)
 	const char *schema = get_namespace_name(get_rel_namespace(wanted->relid));
 	const char *table = get_rel_name(wanted->relid);
 
-	ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					locking->session_limit ? errmsg("canceling statement due to lock timeout")
-										   : errmsg("%s could not lock %s within %s", command,
-													subject, mg_limit(false)),
-					errdetail("It needs %s on %s. %s", mode, subject, mg_in_the_way(blockers)),
-					errhint("%s", mg_lock_hint(blockers, locking->session_limit)),
-					schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
-					table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0));
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 locking->session_limit
+				 ? errmsg("canceling statement due to lock timeout")
+				 : errmsg("%s could not lock %s within %s", command, subject, mg_limit(false)),
+			 errdetail("It needs %s on %s. %s", mode, subject, mg_in_the_way(wanted, blockers)),
+			 errhint("%s", mg_lock_hint(blockers, locking->session_limit)),
+			 schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+			 table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0));
 }

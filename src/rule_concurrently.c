@@ -270,8 +270,8 @@ mg_skips_invalid_index(MgFootprint *fp, MgFinding *finding)
 	if (builders != NIL)
 	{
 		finding->facts = lappend(finding->facts,
-								 pstrdup("it may still be at work that builds it, for somebody "
-										 "has the table locked"));
+								 pstrdup("what builds it may still be at work, for somebody has "
+										 "the table locked"));
 		finding->facts = lappend(finding->facts, mg_word_blockers(builders));
 	}
 	return true;

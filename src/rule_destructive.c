@@ -7,6 +7,7 @@
  */
 #include "advice.h"
 #include "dropwalk.h"
+#include "mg_script.h"
 #include "usage.h"
 
 #include "catalog/pg_proc.h"
@@ -442,6 +443,29 @@ mg_has_labelled(Oid relid, const char *base, const char *label)
 	return get_attnum(relid, makeObjectName(base, NULL, label)) != InvalidAttrNumber;
 }
 
+/* Is there another relation beside this one that is called so, as of now in the script? */
+static bool
+mg_has_neighbour(MgFootprint *fp, const char *base, const char *label)
+{
+	RangeVar *rv = makeRangeVar(get_namespace_name(get_rel_namespace(fp->target)),
+								makeObjectName(base, NULL, label), -1);
+
+	return OidIsValid(fp->script ? mg_script_resolve(fp->script, rv)
+								 : RangeVarGetRelid(rv, NoLock, true));
+}
+
+/* The same for tables: "t" becomes "t_old" while "t_new" is waiting, which becomes "t". */
+static bool
+mg_is_swap_of_tables(MgFootprint *fp, const char *name)
+{
+	const char *old = castNode(RenameStmt, fp->stmt)->relation->relname;
+
+	return (strcmp(name, makeObjectName(old, NULL, "old")) == 0 &&
+			mg_has_neighbour(fp, old, "new")) ||
+		   (strcmp(old, makeObjectName(name, NULL, "new")) == 0 &&
+			mg_has_neighbour(fp, name, "old"));
+}
+
 /*
  * Half of the swap that the advice for ALTER COLUMN TYPE ends with?  In one
  * transaction a column "c" becomes "c_old" while "c_new" is waiting, and that
@@ -453,8 +477,10 @@ mg_is_swap(MgFootprint *fp, const MgRenaming *renaming)
 	const char *old = renaming->column;
 	const char *name = renaming->name;
 
-	if (old == NULL || !mg_situation_in_block(fp->script))
+	if (renaming->schema || !mg_situation_in_block(fp->script))
 		return false;
+	if (old == NULL)
+		return mg_is_swap_of_tables(fp, name);
 	return (strcmp(name, makeObjectName(old, NULL, "old")) == 0 &&
 			mg_has_labelled(fp->target, old, "new")) ||
 		   (strcmp(old, makeObjectName(name, NULL, "new")) == 0 &&

@@ -356,7 +356,8 @@ mg_loses_replica_identity(MgFootprint *fp, MgFinding *finding)
 		char after = mg_identity_after(fp, relid, &new_key);
 		List *pubs;
 
-		if (mg_use_exempt(relid))
+		/* the script may have given it another identity */
+		if (mg_use_exempt(relid) || (fp->script && mg_script_alters(fp->script, relid)))
 			continue;
 		if (mg_identity_does_not_fit(fp, finding, relid, after))
 			return true;
@@ -400,6 +401,20 @@ mg_other_identity(Oid relid, List *gone)
 	return InvalidOid;
 }
 
+/* Is a table published by a column list, which does not go with FULL? */
+static bool
+mg_has_column_list(Oid relid)
+{
+	ListCell *lc;
+
+	foreach(lc, mg_publishing(mg_publications(relid), true, false))
+	{
+		if (!mg_fits_identity(lfirst_oid(lc), relid, InvalidOid))
+			return true;
+	}
+	return false;
+}
+
 char *
 mg_advise_replica_identity(MgFootprint *fp, MgFinding *finding)
 {
@@ -415,6 +430,10 @@ mg_advise_replica_identity(MgFootprint *fp, MgFinding *finding)
 						((MgTask *) linitial(finding->tasks))->reason);
 	other = mg_other_identity(finding->relid, indexes);
 	initStringInfo(&buf);
+	if (!OidIsValid(other) && mg_has_column_list(finding->relid))
+		return pstrdup("Make another unique index first, of columns that are NOT NULL and that the "
+					   "publication lists, and give it to the table as its replica identity; or "
+					   "publish the table without a column list.");
 	mg_say(&buf, "Give the table another replica identity first:");
 	if (OidIsValid(other))
 		mg_sql(&buf, "ALTER TABLE %s REPLICA IDENTITY USING INDEX %s", table,

@@ -27,7 +27,19 @@ typedef struct MgIndexRow
 	int16 options[INDEX_MAX_KEYS];
 } MgIndexRow;
 
-/* Does a predicate leave out nothing but nulls?  It is a list of conditions. */
+/* Is a column among the keys of an index? */
+static bool
+mg_is_key(Form_pg_index form, AttrNumber attnum)
+{
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		if (form->indkey.values[i] == attnum)
+			return true;
+	}
+	return false;
+}
+
+/* Does a predicate leave out nothing but nulls of the keys?  It is a list of conditions. */
 static bool
 mg_leaves_out_nulls(HeapTuple tuple)
 {
@@ -41,7 +53,8 @@ mg_leaves_out_nulls(HeapTuple tuple)
 	{
 		NullTest *test = lfirst(lc);
 
-		if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Var))
+		if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Var) ||
+			!mg_is_key((Form_pg_index) GETSTRUCT(tuple), ((Var *) test->arg)->varattno))
 			return false;
 	}
 	return true;
@@ -248,6 +261,21 @@ mg_fkey_columns(HeapTuple tuple)
 	return result;
 }
 
+/* Is a key of an index this column, in the collation by which it is compared? */
+static bool
+mg_key_is_column(const MgIndexRow *row, int key, Oid relid, const char *column)
+{
+	AttrNumber attnum = get_attnum(relid, column);
+	Oid type;
+	int32 typmod;
+	Oid collation;
+
+	if (row->keys[key] <= 0 || row->keys[key] != attnum)
+		return false;
+	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
+	return row->collations[key] == collation || !OidIsValid(row->collations[key]);
+}
+
 /* Does an index lead with exactly these columns, in whatever order? */
 static bool
 mg_serves(Oid index, Oid relid, List *columns)
@@ -263,23 +291,36 @@ mg_serves(Oid index, Oid relid, List *columns)
 		ListCell *lc;
 
 		foreach(lc, columns)
-			found += row.keys[i] > 0 && row.keys[i] == get_attnum(relid, strVal(lfirst(lc)));
+			found += mg_key_is_column(&row, i, relid, strVal(lfirst(lc)));
 	}
 	return found == wanted;
 }
 
-/* Is there an index for a foreign key, besides those that are left out? */
+/*
+ * Is there an index for a foreign key, besides those that are left out?  Or
+ * does each partition have one?
+ */
 static bool
 mg_is_served(Oid relid, List *columns, List *without)
 {
+	List *partitions;
 	ListCell *lc;
 
+	check_stack_depth();
 	foreach(lc, mg_index_list(relid))
 	{
 		if (!list_member_oid(without, lfirst_oid(lc)) && mg_serves(lfirst_oid(lc), relid, columns))
 			return true;
 	}
-	return false;
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return false;
+	partitions = find_inheritance_children(relid, NoLock);
+	foreach(lc, partitions)
+	{
+		if (!mg_is_served(lfirst_oid(lc), columns, without))
+			return false;
+	}
+	return partitions != NIL;
 }
 
 /* How large the table is that would have to be read, and is it worth a word at all? */
@@ -318,6 +359,20 @@ mg_fkey_facts(List *facts, Oid relid, Oid confrelid, List *columns)
 	return facts;
 }
 
+/* Is the constraint among the tasks of the finding already? */
+static bool
+mg_is_pointed_to(MgFinding *finding, const char *constraint)
+{
+	ListCell *lc;
+
+	foreach(lc, finding->tasks)
+	{
+		if (strcmp(((MgTask *) lfirst(lc))->constraint, constraint) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A foreign key that stays and is served by an index that goes, and by no other. */
 static bool
 mg_loses_last_index(MgFootprint *fp, MgFinding *finding, Oid conoid, Oid index, List *indexes)
@@ -331,7 +386,8 @@ mg_loses_last_index(MgFootprint *fp, MgFinding *finding, Oid conoid, Oid index, 
 		return false;
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	columns = mg_fkey_columns(tuple);
-	if (!list_member_oid(fp->dropped, conoid) && mg_row_enforced(form) &&
+	if (!list_member_oid(fp->dropped, conoid) &&
+		!mg_is_pointed_to(finding, NameStr(form->conname)) && mg_row_enforced(form) &&
 		mg_serves(index, form->conrelid, columns) &&
 		!mg_is_served(form->conrelid, columns, indexes) && mg_fkey_matters(finding, form->conrelid))
 	{
@@ -363,7 +419,9 @@ mg_drops_fkey_index(MgFootprint *fp, MgFinding *finding)
 		MgIndexRow row;
 		ListCell *lc2;
 
-		if (!mg_goes_by_itself(fp, lfirst_oid(lc), gone, &row))
+		/* the script may have dropped the foreign key, or made another index */
+		if (!mg_goes_by_itself(fp, lfirst_oid(lc), gone, &row) ||
+			(fp->script && mg_script_alters(fp->script, row.table)))
 			continue;
 		foreach(lc2, mg_fkey_rows_of(row.table))
 		{

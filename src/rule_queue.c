@@ -204,7 +204,8 @@ mg_queue_facts(MgFootprint *fp, MgFinding *finding, MgQueue *queue)
 											  mg_held_by(queue, blocker)));
 	}
 	if (others > 0)
-		facts = lappend(facts, psprintf("and %d more are in the way", others));
+		facts = lappend(facts,
+						psprintf("and %d more %s in the way", others, others == 1 ? "is" : "are"));
 	return lappend(facts, mg_queue_means(fp, finding));
 }
 

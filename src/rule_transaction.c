@@ -29,6 +29,8 @@
 /*
  * Relations that the statement has nothing to do with, and that others have
  * been kept from since an earlier statement: of MgEffect, without any lock.
+ * Not those that are dropped: who waits for one of them will not get it in the
+ * end either, and a restore in one transaction drops before it fills.
  */
 List *
 mg_held_meanwhile(MgFootprint *fp)
@@ -87,7 +89,7 @@ mg_advise_earlier(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 	mg_say(&buf,
 		   "Run it before the statement that locks \"%s\", or commit in between: it blocks nobody "
 		   "by itself.",
-		   get_rel_name(finding->relid));
+		   mg_situation_name(finding->relid));
 	return buf.data;
 }
 
@@ -165,6 +167,14 @@ mg_fact_held(const MgHeld *held)
 					mg_lock_blocks(held->lockmode));
 }
 
+/* The command, to be followed by the table: "ALTER TABLE", "CREATE INDEX on". */
+static const char *
+mg_command_on(MgFootprint *fp)
+{
+	return strncmp(fp->command, "CREATE ", strlen("CREATE ")) == 0 ? psprintf("%s on", fp->command)
+																   : fp->command;
+}
+
 /* Are others kept from a second large table, while they are kept from one already? */
 bool
 mg_locks_several(MgFootprint *fp, MgFinding *finding)
@@ -181,7 +191,7 @@ mg_locks_several(MgFootprint *fp, MgFinding *finding)
 	name = OidIsValid(fp->target) && eff->relid != fp->target
 			 ? psprintf(", \"%s\",", get_rel_name(eff->relid))
 			 : "";
-	finding->operation = fp->command;
+	finding->operation = mg_command_on(fp);
 	finding->danger =
 		psprintf("would lock another large table%s in a transaction that keeps others from \"%s\"",
 				 name, ((MgHeld *) linitial(others))->name);
@@ -295,7 +305,7 @@ mg_follows_writes(MgFootprint *fp, MgFinding *finding)
 	if (most == NULL || !(large || mg_is_large(finding->rows, 0)))
 		return false;
 	finding->relid = most->relid;
-	finding->operation = fp->command;
+	finding->operation = mg_command_on(fp);
 	finding->danger =
 		finding->rows > 0
 			? psprintf("would raise the lock on a table of which this transaction has written %s",

@@ -8,16 +8,20 @@
  */
 #include "mg_script.h"
 
-/* The table, its partitions or children: those that have rows are written to. */
+/*
+ * The table, its partitions or children: those that have rows are written to.
+ * New rows go into partitions, but not into children.
+ */
 static void
-mg_wrote(MgScript *script, const RangeVar *rv, bool all)
+mg_wrote(MgScript *script, const RangeVar *rv, bool all, bool new_rows)
 {
 	Oid relid = mg_script_resolve(script, rv);
 	ListCell *lc;
 
 	if (!OidIsValid(relid))
 		return;
-	foreach(lc, mg_tree(relid, rv->inh))
+	foreach(lc, mg_tree(relid,
+						new_rows ? get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE : rv->inh))
 	{
 		MgScriptWrite *entry = palloc0(sizeof(MgScriptWrite));
 		MgSize size = {0};
@@ -52,30 +56,36 @@ mg_wrote_by(MgScript *script, Node *stmt)
 	{
 		case T_InsertStmt:
 			mg_wrote_in_with(script, ((InsertStmt *) stmt)->withClause);
-			mg_wrote(script, ((InsertStmt *) stmt)->relation, false);
+			mg_wrote(script, ((InsertStmt *) stmt)->relation, false, true);
 			break;
 		case T_UpdateStmt:
 			mg_wrote_in_with(script, ((UpdateStmt *) stmt)->withClause);
 			mg_wrote(script, ((UpdateStmt *) stmt)->relation,
 					 ((UpdateStmt *) stmt)->whereClause == NULL &&
-						 ((UpdateStmt *) stmt)->fromClause == NIL);
+						 ((UpdateStmt *) stmt)->fromClause == NIL,
+					 false);
 			break;
 		case T_DeleteStmt:
 			mg_wrote_in_with(script, ((DeleteStmt *) stmt)->withClause);
 			mg_wrote(script, ((DeleteStmt *) stmt)->relation,
 					 ((DeleteStmt *) stmt)->whereClause == NULL &&
-						 ((DeleteStmt *) stmt)->usingClause == NIL);
+						 ((DeleteStmt *) stmt)->usingClause == NIL,
+					 false);
 			break;
 		case T_MergeStmt:
 			mg_wrote_in_with(script, ((MergeStmt *) stmt)->withClause);
-			mg_wrote(script, ((MergeStmt *) stmt)->relation, false);
+			mg_wrote(script, ((MergeStmt *) stmt)->relation, false, false);
 			break;
 		case T_SelectStmt:
 			mg_wrote_in_with(script, ((SelectStmt *) stmt)->withClause);
 			break;
 		case T_CopyStmt:
 			if (((CopyStmt *) stmt)->is_from && ((CopyStmt *) stmt)->relation)
-				mg_wrote(script, ((CopyStmt *) stmt)->relation, false);
+				mg_wrote(script, ((CopyStmt *) stmt)->relation, false, true);
+			break;
+		case T_ExplainStmt:
+			if (mg_explain_executes((ExplainStmt *) stmt))
+				mg_wrote_by(script, ((ExplainStmt *) stmt)->query);
 			break;
 		default:
 			break;

@@ -244,10 +244,10 @@ mg_own_locks(void)
 		PROCLOCK *held = NULL;
 
 		/* such locks are entered by nobody but ourselves */
-		if (mg_next_proclock(partition, NULL) == NULL)
+		if (mg_next_proclock(MyProc, partition, NULL) == NULL)
 			continue;
 		LWLockAcquire(lock, LW_SHARED);
-		while ((held = mg_next_proclock(partition, held)) != NULL)
+		while ((held = mg_next_proclock(MyProc, partition, held)) != NULL)
 		{
 			const LOCKTAG *tag = &held->tag.myLock->tag;
 
@@ -273,6 +273,17 @@ mg_destroyed(Oid relid)
 			return taken;
 	}
 	return NULL;
+}
+
+const char *
+mg_situation_name(Oid relid)
+{
+	char *name = get_rel_name(relid);
+	MgTaken *destroyed = name ? NULL : mg_destroyed(relid);
+
+	if (destroyed)
+		return destroyed->name;
+	return name ? name : psprintf("%u", relid);
 }
 
 /* Is a relation of this kind locked by those who use it, and not along with another one? */

@@ -93,6 +93,8 @@ mg_use_count(MgUse *use, Oid relid)
 	use->seq_scans += stats.numscans;
 	use->rows_read += stats.tuples_returned;
 	use->writes += stats.tuples_inserted + stats.tuples_updated + stats.tuples_deleted;
+	use->inserts += stats.tuples_inserted;
+	use->recent += mg_stat_changes_since_analyze(&stats);
 	use->deletes += stats.tuples_deleted;
 	use->changes += stats.tuples_updated + stats.tuples_deleted;
 	mg_relation_size(relid, &size);
@@ -111,7 +113,8 @@ mg_use_count(MgUse *use, Oid relid)
 
 /*
  * Those of the sessions and prepared transactions that have been met that are
- * evidence.  Autovacuum gives way by itself, and is no use of a table.
+ * evidence.  Neither autovacuum, which gives way by itself, nor a dump is a
+ * use of a table.
  */
 static List *
 mg_users(MgHolders *holders)
@@ -121,7 +124,9 @@ mg_users(MgHolders *holders)
 
 	foreach(lc, users)
 	{
-		if (((MgBlocker *) lfirst(lc))->autovacuum)
+		MgBlocker *blocker = lfirst(lc);
+
+		if (blocker->autovacuum || mg_blocker_dumps(blocker))
 			users = foreach_delete_current(users, lc);
 	}
 	return users;
@@ -204,15 +209,36 @@ mg_only_looked_at(const MgUse *use)
 }
 
 /*
+ * For how many days may the server have counted?  Where its statistics were
+ * never reset, not longer than there is a cluster: its identifier begins with
+ * the time when it was made, in seconds.
+ */
+static double
+mg_use_days(const MgUse *use)
+{
+	double made = (double) (GetSystemIdentifier() >> 32);
+
+	if (use->since)
+		return floor(mg_use_seconds(use) / MG_SECONDS_PER_DAY);
+	return floor(((double) time(NULL) - made) / MG_SECONDS_PER_DAY);
+}
+
+/*
  * Was it read as a nightly backup reads it: from end to end, once a day at
  * most, and in no other way?
  */
 static bool
 mg_only_backed_up(const MgUse *use)
 {
-	return use->index_scans == 0 &&
-		   use->seq_scans <= 1 + floor(mg_use_seconds(use) / MG_SECONDS_PER_DAY) &&
+	return use->index_scans == 0 && use->seq_scans <= 1 + mg_use_days(use) &&
 		   use->rows_read >= use->seq_scans * use->rows / 2;
+}
+
+/* Was it filled some day, and has been left alone since it was analyzed after that? */
+static bool
+mg_only_filled(const MgUse *use)
+{
+	return use->changes == 0 && use->recent == 0;
 }
 
 /*
@@ -227,7 +253,8 @@ mg_in_use(const MgUse *use)
 		return true;
 	if (!use->counted)
 		return false;
-	if (use->writes > 0 && !use->partition && use->relkind != RELKIND_MATVIEW)
+	if (use->writes > 0 && !use->partition && use->relkind != RELKIND_MATVIEW &&
+		!mg_only_filled(use))
 		return true;
 	return use->seq_scans + use->index_scans > 0 && !mg_only_looked_at(use) &&
 		   !mg_only_backed_up(use);

@@ -27,6 +27,8 @@ typedef struct MgUse
 	double rows_read;      /* by those */
 	double index_scans;    /* by all indexes of a table; of an index by itself */
 	double writes;         /* rows inserted, updated or deleted */
+	double inserts;        /* rows inserted */
+	double recent;         /* rows changed since it was last analyzed */
 	double deletes;        /* rows deleted */
 	double changes;        /* rows updated or deleted */
 	double rows;           /* that it has now */

@@ -22,7 +22,7 @@ my $impatient = "SET lock_timeout = '100ms';\nSET statement_timeout = '60s';\n";
 
 my $node = mg_node('nonblocking',
 	preload => 'migration_guard',
-	conf => 'max_locks_per_transaction = 256');
+	conf => "max_locks_per_transaction = 256\n$mg_unused");
 
 mg_fixture($node, 'postgres');
 mg_value($node, 'postgres', <<'EOM');

@@ -342,6 +342,41 @@ mg_passes(mg_receive($other), 'the reader goes on');
 mg_tell($other, 'COMMIT;');
 mg_tell($ddl, 'ROLLBACK;');
 
+# two that both try, each for what the other one has locked
+mg_tell($_, "SET migration_guard.lock_timeout = '1min'; BEGIN;") foreach $ddl, $other;
+mg_tell($ddl, 'LOCK TABLE items;');
+mg_tell($other, 'LOCK TABLE orders;');
+mg_send($ddl, 'ALTER TABLE orders ADD third int;');
+mg_send($other, 'ALTER TABLE items ADD third int;');
+my @lost;
+foreach ($ddl, $other)
+{
+	push @lost, mg_errors(mg_receive($_));
+	mg_tell($_, 'ROLLBACK;');
+}
+like("@lost", qr/^40P01( 40P01)?$/, 'two that try for what the other one has: the deadlock is noticed');
+is(mg_value($node, 'postgres', q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), '0', '... and nothing is left of it');
+
+# through others: ddl tries for what other has read, who waits for a third one, who waits for ddl
+my $third = mg_session($node, 'postgres', app => 'third');
+mg_tell($ddl, 'BEGIN; LOCK TABLE items;');
+mg_tell($other, 'BEGIN; SELECT count(*) FROM orders;');
+mg_tell($third, q{SET migration_guard.mode = off; BEGIN; LOCK TABLE grows;});
+mg_send($third, 'SELECT count(*) FROM items;');
+mg_send($other, q{SELECT count(*) FROM grows;});
+ok( $node->poll_query_until('postgres',
+		q{SELECT count(*) = 2 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name IN ('other', 'third') AND NOT granted}),
+	'two others wait');
+mg_refused(mg_tell($ddl, 'ALTER TABLE orders ADD third int;'), '40P01', 'a deadlock of three is noticed');
+mg_tell($ddl, 'ROLLBACK;');
+mg_receive($third);
+mg_tell($third, 'ROLLBACK;');
+mg_receive($other);
+mg_tell($other, 'COMMIT;');
+mg_close($third);
+mg_tell($ddl, "SET migration_guard.lock_timeout = '300ms';");
+mg_tell($other, 'RESET migration_guard.lock_timeout;');
+
 # a read-only transaction is told so by core, which locks nothing before
 mg_tell($other, 'BEGIN; SELECT count(*) FROM orders;');
 mg_refused(mg_tell($ddl, 'BEGIN READ ONLY; ALTER TABLE orders ADD x int;'), '25006', 'in a read-only transaction');

@@ -232,6 +232,17 @@ foreach my $case ([ 'other', 0, 0 ], [ 'monitor', 1, 0 ], [ 'killer', 0, 1 ], [ 
 	unlike($answer, qr/idle|SELECT count|wait event| ago/, "privileges: and nothing else") unless $sees;
 	is($answer =~ /^SELECT pg_terminate_backend\($pid2\);$/m || 0, $ends, "privileges: whether $role may end it");
 }
+
+# what a function of somebody else's says goes to the client as well
+mg_value($node, 'postgres', <<'EOM');
+CREATE FUNCTION tidy() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
+	$f$ BEGIN ALTER TABLE small ADD tidied int; END $f$;
+EOM
+my $asked = mg_psql($node, 'postgres', "SET lock_timeout = '300ms'; SELECT tidy()", user => 'other');
+mg_refused($asked, '55P03', 'privileges: a function that runs as its owner');
+like($asked->{err}, qr/Process $pid2 \(application "worker", user "app"\) is in a transaction whose details are not visible/,
+	'privileges: tells its caller no more than he may see');
+unlike($asked->{err}, qr/SELECT count|pg_terminate_backend/, 'privileges: nor what he may not do');
 mg_tell($second, 'COMMIT;');
 
 # a superuser's session is ended by superusers only

@@ -139,8 +139,8 @@ my @work = (
 	[ 'CREATE TABLE fresh AS SELECT 1 AS a; ALTER TABLE fresh ADD x int', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a new table' ],
 	[ 'CREATE TABLE fresh AS SELECT 1 AS a; TRUNCATE fresh; ALTER TABLE fresh ADD x int DEFAULT random()', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a new table, truncated and rewritten' ],
 	[ 'CREATE TEMP TABLE mine AS SELECT 1 AS a; ALTER TABLE mine ADD x int', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a temporary table' ],
-	[ 'LOCK TABLE small IN ROW EXCLUSIVE MODE; LOCK TABLE small IN SHARE UPDATE EXCLUSIVE MODE', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a weak lock' ],
 	[ 'DROP TABLE small CASCADE', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a table that is dropped' ],
+	[ 'LOCK TABLE small IN ROW EXCLUSIVE MODE; LOCK TABLE small IN SHARE UPDATE EXCLUSIVE MODE', 'ALTER TABLE other VALIDATE CONSTRAINT other_pos', '', qr/^$/, 'a weak lock' ],
 
 	# savepoints
 	[
@@ -386,6 +386,12 @@ check("BEGIN; UPDATE big SET a = 1; COMMIT AND CHAIN; ALTER TABLE big ADD x int"
 check("BEGIN; UPDATE big SET a = 1; ALTER TABLE big RENAME TO b2; COMMIT", '3 ddl_after_dml', 'RENAME');
 check("BEGIN; ALTER TABLE big RENAME TO b2; UPDATE b2 SET a = 1; COMMIT; BEGIN; UPDATE b2 SET a = 1; ALTER TABLE b2 ADD x int", '7 ddl_after_dml', 'a name that the script has given');
 check("BEGIN; CREATE TABLE n (a int); UPDATE n SET a = 1; ALTER TABLE n ADD x int; COPY big FROM STDIN; ALTER TABLE big ADD x int", '6 ddl_after_dml', 'COPY');
+
+is(mg_tell($s, q{SELECT verdicts('BEGIN; EXPLAIN ANALYZE UPDATE other SET a = a; LOCK TABLE other');})->{out},
+	'3 ddl_after_dml', 'rows that EXPLAIN ANALYZE writes, in a script');
+mg_tell($s, 'CREATE TABLE par (a int); CREATE TABLE chi () INHERITS (par); INSERT INTO chi SELECT generate_series(1, 2000); ANALYZE chi;');
+is(mg_tell($s, q{SELECT verdicts('BEGIN; INSERT INTO par VALUES (1); LOCK TABLE chi');})->{out},
+	'nothing', 'rows inserted into a parent are none of its children, in a script');
 
 # explain() says so, too, as of now and in a script
 mg_tell($s, 'BEGIN; ALTER TABLE small ADD x int;');

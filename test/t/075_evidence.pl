@@ -241,6 +241,25 @@ quietly("SELECT * FROM log WHERE day = 1 LIMIT 1;");
 says('DROP TABLE log_1', 'MG501', [qr/remove table "log_1"/], 'a partition that is read');
 silent('ALTER TABLE log DETACH PARTITION log_1', 'DETACH: the rows stay');
 
+# what was filled some day and has been left alone
+quietly('CREATE TABLE filled AS SELECT g AS a FROM generate_series(1, 2000) g;');
+says('DROP TABLE filled', 'MG501', [qr/2,000 row changes/], 'a table that has just been filled');
+quietly('ANALYZE filled;');
+silent('DROP TABLE filled', 'a table that was filled and analyzed');
+silent('TRUNCATE filled', 'a table that was filled and analyzed');
+quietly('INSERT INTO filled VALUES (1);');
+says('DROP TABLE filled', 'MG501', [], 'a table that is still being filled');
+quietly('ANALYZE filled; UPDATE filled SET a = a WHERE a = 7; ANALYZE filled;');
+says('DROP TABLE filled', 'MG501', [], 'a table whose rows change');
+
+# swapped for another one
+quietly('CREATE TABLE filled_new AS SELECT * FROM filled; ANALYZE filled_new;');
+silent("ALTER TABLE filled RENAME TO filled_old;\nALTER TABLE filled_new RENAME TO filled", 'a table that is swapped', "SET migration_guard.rules = 'several_tables=off';");
+is( mg_value($node, 'postgres', q{SELECT count(*) FROM migration_guard.check('BEGIN; ALTER TABLE filled RENAME TO filled_old; ALTER TABLE filled_new RENAME TO filled; COMMIT') WHERE rule = 'rename'}),
+	'0', 'check(): a table that is swapped');
+quietly('DROP TABLE filled_new;');
+says('ALTER TABLE filled RENAME TO filled_old', 'MG504', [], 'a table that is only put away');
+
 # ---------------------------------------------------------------------
 # who holds it now
 # ---------------------------------------------------------------------
@@ -384,6 +403,7 @@ foreach my $case (
 	[ 'CREATE INDEX other ON purchase USING hash (customer_id)', 1 ],
 	[ 'CREATE INDEX other ON purchase (memo, customer_id)', 0 ],
 	[ 'CREATE INDEX other ON purchase (customer_id) WHERE amount > 5', 0 ],
+	[ 'CREATE INDEX other ON purchase (customer_id) WHERE amount IS NOT NULL', 0 ],
 	[ 'CREATE INDEX other ON purchase ((customer_id + 0))', 0 ])
 {
 	my ($create, $serves) = @$case;
@@ -409,6 +429,12 @@ SELECT pg_stat_reset();
 EOM
 says('DROP INDEX entry_by_customer', 'MG506', [qr/of "entry" without an index/], 'the index of a partitioned table');
 
+my $twice = says('DROP INDEX purchase_by_customer, purchase_by_amount', 'MG506', [], 'one of two indexes serves a foreign key');
+
+is(scalar(grep { /^CREATE INDEX/ } hint($twice)), 1, 'one of two indexes serves a foreign key: one takes its place');
+is( mg_value($node, 'postgres', q{SELECT string_agg(rule, ' ') FROM migration_guard.check('ALTER TABLE purchase DROP CONSTRAINT purchase_customer; DROP INDEX purchase_by_customer') WHERE rule = 'drop_fk_index'}),
+	'', 'check(): the foreign key went before');
+
 # ---------------------------------------------------------------------
 # a foreign key without an index
 # ---------------------------------------------------------------------
@@ -432,6 +458,15 @@ silent(sprintf($add, 'amount'), 'fk_without_index=off', "SET migration_guard.rul
 mg_refused(try(sprintf($add, 'amount'), "SET migration_guard.rules = 'fk_without_index=block';"), 'MG507', 'fk_without_index=block refuses a large table');
 is(join(' ', mg_warnings(try(sprintf($add, 'amount'), "SET migration_guard.rules = 'fk_without_index=block'; SET migration_guard.block_rows = 5000;"))),
 	'MG507', 'fk_without_index=block: a medium table is warned about');
+quietly('DROP INDEX entry_by_customer; ALTER TABLE entry DROP CONSTRAINT entry_customer_id_fkey; CREATE INDEX entry_1_alone ON entry_1 (customer_id);');
+silent('ALTER TABLE entry ADD FOREIGN KEY (customer_id) REFERENCES customer', 'each partition has an index', "SET migration_guard.rules = 'add_foreign_key=off';");
+quietly('DROP INDEX entry_1_alone; CREATE INDEX entry_by_customer ON entry (customer_id); ALTER TABLE entry ADD FOREIGN KEY (customer_id) REFERENCES customer;');
+says('ALTER TABLE purchase ADD COLUMN friend int UNIQUE REFERENCES customer',
+	'MG107',
+	[
+		qr/CREATE UNIQUE INDEX CONCURRENTLY .*ADD CONSTRAINT \S+ UNIQUE USING INDEX .*ADD CONSTRAINT \S+ FOREIGN KEY \(friend\) REFERENCES \S*customer NOT VALID;\n.*VALIDATE/s
+	],
+	'the foreign key is not lost', "SET migration_guard.rules = 'add_unique=warn';");
 says('ALTER TABLE purchase ADD COLUMN friend int UNIQUE REFERENCES customer', 'MG107', [], 'a UNIQUE comes with an index', "SET migration_guard.rules = 'add_unique=warn';");
 silent(sprintf($add, 'amount') =~ s/NOT VALID$/NOT ENFORCED/r, 'NOT ENFORCED') if $major >= 18;
 is( mg_value($node, 'postgres', 'SELECT string_agg(rule, $$ $$) FROM migration_guard.check($$CREATE INDEX CONCURRENTLY ON purchase (amount); '

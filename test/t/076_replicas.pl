@@ -49,6 +49,7 @@ CREATE EXTENSION migration_guard;
 CREATE UNLOGGED TABLE fast AS SELECT g AS a, g AS b FROM generate_series(1, 2000) g;
 CREATE TABLE plain (a int);
 INSERT INTO plain VALUES (1);
+UPDATE ref SET big_id = big_id;
 ANALYZE;
 EOM
 
@@ -75,6 +76,22 @@ foreach my $sql (@statements)
 # ---------------------------------------------------------------------
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 
+# who only keeps the WAL replays nothing
+{
+	my $kept = PostgreSQL::Test::Utils::tempdir();
+	my ($out, $err) = ('', '');
+
+	local %ENV = %ENV;
+	delete $ENV{PGAPPNAME};
+	my $receiver = IPC::Run::start([ $node->installed_command('pg_receivewal'), '-D', $kept, '-h', $node->host, '-p', $node->port ],
+		'<', \undef, '>', \$out, '2>', \$err);
+
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'}), 'pg_receivewal streams');
+	unlike(heard($statements[0]), qr/standby|WAL/, 'pg_receivewal is no standby');
+	$receiver->kill_kill;
+	ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_replication'), 'pg_receivewal has gone');
+}
+
 $node->backup('base');
 quietly(q{SELECT pg_create_physical_replication_slot('away')});
 unlike(heard($statements[0]), qr/standby/, 'a slot that keeps no WAL yet');
@@ -88,7 +105,7 @@ $standby->start;
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 
 my $text = heard($statements[0]);
-like($text, qr/^1 standby replays AccessExclusiveLock on "big" and then cancels queries .*max_standby_streaming_delay \(45 s on this server/m,
+like($text, qr/^1 standby replays AccessExclusiveLock on "big" and then cancels queries .*max_standby_streaming_delay \(45s on this server/m,
 	'a rewrite: the lock');
 like($text, qr/^What is written anew goes to 1 standby as WAL: about \d+ kB\.$/m, 'a rewrite: its size');
 my ($foretold) = $text =~ /WAL: about (\d+) kB/;
