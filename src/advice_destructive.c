@@ -149,15 +149,6 @@ mg_advise_drop_table(MgFootprint *fp pg_attribute_unused(), MgFinding *finding)
 	return buf.data;
 }
 
-/* Is it a table with rows of its own, or all partitions of one, that TRUNCATE empties? */
-static bool
-mg_is_emptied(MgEffect *eff)
-{
-	return (eff->relkind == RELKIND_RELATION || eff->relkind == RELKIND_PARTITIONED_TABLE) &&
-		   !(eff->role == MG_ROLE_CHILD && get_rel_relispartition(eff->relid)) &&
-		   !mg_effect_exempt(eff);
-}
-
 /* TRUNCATE. */
 char *
 mg_advise_truncate(MgFootprint *fp, MgFinding *finding)
@@ -168,7 +159,7 @@ mg_advise_truncate(MgFootprint *fp, MgFinding *finding)
 
 	initStringInfo(&buf);
 	if (stmt->behavior == DROP_CASCADE)
-		mg_say(&buf, "Without CASCADE, only the tables that the statement names are emptied.");
+		mg_say(&buf, "Without CASCADE, the server refuses to empty a table that others reference.");
 	if (get_rel_relkind(finding->relid) == RELKIND_FOREIGN_TABLE)
 		return buf.data;
 	mg_say_apart(fp, &buf, "delete the rows in batches, with commits between");
@@ -177,14 +168,14 @@ mg_advise_truncate(MgFootprint *fp, MgFinding *finding)
 	{
 		MgEffect *eff = list_nth(fp->effects, i);
 
-		if (!mg_is_emptied(eff))
+		if (eff->relkind == RELKIND_FOREIGN_TABLE || !mg_is_emptied(fp, eff))
 			continue;
 		if (shown++ < MG_SHOWN)
 			mg_sql_batches(&buf, eff->relid,
 						   psprintf("DELETE FROM %s WHERE true", mg_qualified_name(eff->relid)));
 	}
 	if (shown > MG_SHOWN)
-		mg_say(&buf, "Do the same for the other %d tables.", shown - MG_SHOWN);
+		mg_say(&buf, "Then do the same for %s.", mg_plural(shown - MG_SHOWN, "more table"));
 	return buf.data;
 }
 

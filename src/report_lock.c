@@ -25,23 +25,14 @@ mg_subject(Oid relid)
 
 /* Who is in the way, in whole sentences. */
 static char *
-mg_in_the_way(const MgWanted *wanted, List *blockers)
+mg_in_the_way(List *blockers)
 {
-	LOCKTAG tag;
-	int waiting;
 	char *text;
 
+	/* core tells nobody who waits in a queue */
 	if (blockers == NIL)
-	{
-		SET_LOCKTAG_RELATION(tag, IsSharedRelation(wanted->relid) ? InvalidOid : MyDatabaseId,
-							 wanted->relid);
-		waiting = LockWaiterCount(&tag);
-		if (waiting == 0)
-			return pstrdup("Whoever had it has just given it back.");
-		return psprintf("Nobody has a lock that conflicts with it, but %d other%s in the queue for "
-						"a stronger one, and the guard does not overtake them.",
-						waiting, waiting == 1 ? " waits" : "s wait");
-	}
+		return pstrdup("Nobody has a lock that conflicts with it at this moment; if others wait in "
+					   "the queue already, the guard does not overtake them.");
 	text = mg_word_blockers(blockers);
 	text[0] = pg_toupper((unsigned char) text[0]);
 	return psprintf("%s.", text);
@@ -85,6 +76,8 @@ char *
 mg_blockers_hint(const char *run, List *blockers)
 {
 	List *sessions = NIL;
+	int prepared = 0;
+	int others;
 	bool wraparound = false;
 	StringInfoData buf;
 	ListCell *lc;
@@ -97,7 +90,10 @@ mg_blockers_hint(const char *run, List *blockers)
 		if (foreach_current_index(lc) == MG_SHOWN)
 			break;
 		if (blocker->prepared)
+		{
 			mg_say_prepared(&buf, blocker);
+			prepared++;
+		}
 		else if (mg_may_terminate(blocker) && !mg_is_to_be_left(blocker))
 			sessions = lappend(sessions, blocker);
 		wraparound |= blocker->visible && blocker->wraparound;
@@ -109,6 +105,9 @@ mg_blockers_hint(const char *run, List *blockers)
 		mg_say(&buf, "%s when nobody is in the way any more.", run);
 	foreach(lc, sessions)
 		mg_sql(&buf, "SELECT pg_terminate_backend(%d)", ((MgBlocker *) lfirst(lc))->pid);
+	others = list_length(blockers) - list_length(sessions) - prepared;
+	if (sessions != NIL && others > 0)
+		mg_say(&buf, "%d other%s in the way as well.", others, others == 1 ? " is" : "s are");
 	if (wraparound)
 		mg_say(&buf, "A vacuum to prevent wraparound that is cancelled starts again.");
 	return buf.data;
@@ -160,7 +159,7 @@ mg_report_lock_wait(MgLocking *locking, List *blockers)
 			errdetail("It needs %s, and goes on trying until %s is over; others do not queue "
 					  "behind it. %s",
 					  GetLockmodeName(DEFAULT_LOCKMETHOD, wanted->lockmode),
-					  mg_limit(locking->session_limit), mg_in_the_way(wanted, blockers)));
+					  mg_limit(locking->session_limit), mg_in_the_way(blockers)));
 }
 
 /* Somebody in the way waits for this transaction in turn. */
@@ -193,13 +192,12 @@ mg_report_lock_timeout(MgLocking *locking, List *blockers)
 	const char *schema = get_namespace_name(get_rel_namespace(wanted->relid));
 	const char *table = get_rel_name(wanted->relid);
 
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 locking->session_limit
-				 ? errmsg("canceling statement due to lock timeout")
-				 : errmsg("%s could not lock %s within %s", command, subject, mg_limit(false)),
-			 errdetail("It needs %s on %s. %s", mode, subject, mg_in_the_way(wanted, blockers)),
-			 errhint("%s", mg_lock_hint(blockers, locking->session_limit)),
-			 schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
-			 table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0));
+	ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					locking->session_limit ? errmsg("canceling statement due to lock timeout")
+										   : errmsg("%s could not lock %s within %s", command,
+													subject, mg_limit(false)),
+					errdetail("It needs %s on %s. %s", mode, subject, mg_in_the_way(blockers)),
+					errhint("%s", mg_lock_hint(blockers, locking->session_limit)),
+					schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+					table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0));
 }

@@ -247,6 +247,18 @@ mg_drops_used(MgFootprint *fp, MgFinding *finding)
  * TRUNCATE
  * ------------------------------------------------------------------------ */
 
+/* Is it a table with rows that TRUNCATE empties?  Partitions count in the sum of their parent. */
+bool
+mg_is_emptied(MgFootprint *fp, MgEffect *eff)
+{
+	if (eff->role == MG_ROLE_INDEX || !mg_is_table_or_view(eff->relkind))
+		return false;
+	if (get_rel_relispartition(eff->relid) &&
+		mg_effect_find(fp, get_partition_parent(eff->relid, true)))
+		return false;
+	return eff->relkind == RELKIND_FOREIGN_TABLE || !mg_effect_exempt(eff);
+}
+
 /* The tables that are emptied and have rows; *rows: how many. */
 static List *
 mg_emptied(MgFootprint *fp, double *rows, int *reached)
@@ -258,12 +270,7 @@ mg_emptied(MgFootprint *fp, double *rows, int *reached)
 	{
 		MgEffect *eff = lfirst(lc);
 
-		if (eff->role == MG_ROLE_INDEX || !mg_is_table_or_view(eff->relkind))
-			continue;
-		/* partitions count in the sum of their parent */
-		if (eff->role == MG_ROLE_CHILD && get_rel_relispartition(eff->relid))
-			continue;
-		if (eff->relkind != RELKIND_FOREIGN_TABLE && mg_effect_exempt(eff))
+		if (!mg_is_emptied(fp, eff))
 			continue;
 		*rows += eff->size.rows;
 		*reached += eff->role == MG_ROLE_PEER;

@@ -84,6 +84,8 @@ extern List *mg_fkey_columns(HeapTuple tuple);
 
 extern bool mg_column_not_null(Oid relid, AttrNumber attnum); /* usage.c */
 
+extern bool mg_is_emptied(MgFootprint *fp, MgEffect *eff); /* rule_destructive.c: by TRUNCATE */
+
 /* rule_destructive.c: what a statement renames or moves; false: it is something else */
 typedef struct MgRenaming
 {

@@ -377,6 +377,22 @@ mg_close($third);
 mg_tell($ddl, "SET migration_guard.lock_timeout = '300ms';");
 mg_tell($other, 'RESET migration_guard.lock_timeout;');
 
+# somebody waits in the queue, behind one who would not be in the way
+mg_tell($other, 'BEGIN; SELECT count(*) FROM orders;');
+my $queued = mg_session($node, 'postgres', app => 'queued');
+mg_send($queued, 'SET migration_guard.mode = off; BEGIN; LOCK TABLE orders;');
+ok( $node->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'queued' AND NOT granted}),
+	'somebody waits in the queue');
+$res = mg_tell($ddl, 'CREATE INDEX ON orders (a);');
+mg_refused($res, '55P03', 'who waits in the queue is not overtaken');
+like($res->{err}, qr/Nobody has a lock that conflicts with it at this moment; if others wait in the queue already, the guard does not overtake them\./,
+	'... and nobody is blamed for a lock that is not in the way');
+mg_tell($other, 'COMMIT;');
+mg_receive($queued);
+mg_tell($queued, 'ROLLBACK;');
+mg_close($queued);
+
 # a read-only transaction is told so by core, which locks nothing before
 mg_tell($other, 'BEGIN; SELECT count(*) FROM orders;');
 mg_refused(mg_tell($ddl, 'BEGIN READ ONLY; ALTER TABLE orders ADD x int;'), '25006', 'in a read-only transaction');

@@ -289,6 +289,7 @@ my @crowd = map { mg_session($node, 'postgres', app => "crowd $_") } 1 .. 4;
 mg_tell($_, "BEGIN;\nSELECT count(*) FROM big;") foreach @crowd;
 $answer = names($alter, qr/And 2 more are in the way/, 'many: counted');
 is(() = $answer =~ /Process \d+ /g, 3, 'many: three are described');
+like($answer, qr/^2 others are in the way as well\.$/m, 'many: ending those three is not enough');
 like($answer, qr/^ALTER TABLE[^\n]*\nProcess $pid /, 'many: the oldest transaction first');
 mg_tell($_, 'COMMIT;') foreach @crowd;
 

@@ -429,6 +429,11 @@ SELECT pg_stat_reset();
 EOM
 says('DROP INDEX entry_by_customer', 'MG506', [qr/of "entry" without an index/], 'the index of a partitioned table');
 
+like(
+	join(' ', hint(says('TRUNCATE customer CASCADE', 'MG502', [ qr/Without CASCADE, the server refuses to empty a table that others reference\./, qr/CASCADE reaches 2 tables that the statement does not name/ ], 'TRUNCATE CASCADE'))),
+	qr/DELETE FROM public\.entry .*DELETE FROM public\.purchase .*DELETE FROM public\.customer /,
+	'TRUNCATE CASCADE: those that reference others come first');
+mg_refused(try('TRUNCATE customer', "SET migration_guard.rules = 'truncate=off';"), '0A000', 'TRUNCATE without CASCADE: the server refuses');
 my $twice = says('DROP INDEX purchase_by_customer, purchase_by_amount', 'MG506', [], 'one of two indexes serves a foreign key');
 
 is(scalar(grep { /^CREATE INDEX/ } hint($twice)), 1, 'one of two indexes serves a foreign key: one takes its place');
